@@ -21,6 +21,7 @@ export const CORE_HEADER_SIZE = 64;
 
 // ---- Guest memory: a table of regions ---------------------------------------------------------
 //   | count | pad | region 0 | region 1 | ...        sorted by guest address, disjoint
+// Places behind the last region are zeroes: an engine may look there and finds nothing.
 // A region: { guest address u64, size u64, core address of its first byte u32, pad u32 }.
 // Main writes, and only while no queue is being served.
 export const REGIONS_COUNT = 0;
@@ -67,7 +68,20 @@ export const QUEUE_KICKS_LO = 112; // kicks served. Home
 export const QUEUE_KICKS_HI = 116;
 export const QUEUE_SERVING = 120; // 1 while home is inside a handler of this queue (atomic)
 export const QUEUE_BATCH_COUNT = 124; // heads that the last pop listed in QUEUE_BATCH. Home
-export const QUEUE_SIZE = 128;
+// A chain while the wasm engine walks it, kept here when its loop must leave the CPU's registers.
+// Meaningless between two calls, and engines may leave different bytes.
+export const QUEUE_WALK_REGION = 128; // address of the region to try first
+export const QUEUE_WALK_CURSOR = 132; // address behind the last segment
+export const QUEUE_WALK_TOTAL = 136; // u64: bytes so far
+export const QUEUE_WALK_LINK = 144; // upper half of the last descriptor's second half: flags, next
+export const QUEUE_WALK_BLOCK = 148; // the segment block it has reached
+export const QUEUE_WALK_BEFORE = 152; // segments in the blocks before that one
+export const QUEUE_WALK_TABLE = 156; // core address of the descriptor table it is in
+export const QUEUE_WALK_ADDRESS = 160; // u64: a descriptor's first half, as loaded
+export const QUEUE_WALK_REST = 168; // u64: and its second
+export const QUEUE_WALK_ENTRIES = 176; // descriptors of the table it is in
+export const QUEUE_WALK_END = 180; // up to where segments may be added
+export const QUEUE_SIZE = 192;
 // QUEUE_FEATURES
 export const QUEUE_F_EVENT_IDX = 1;
 export const QUEUE_F_INDIRECT = 2;
@@ -91,6 +105,7 @@ export const BROKEN_MISALIGNED = 14; // ring address not aligned
 export const BROKEN_RING_ADDRESS = 15; // ring outside one region
 export const BROKEN_SIZE = 16; // ring size 0, odd, or beyond capacity
 export const BROKEN_ENGINE = 17; // the engine itself failed (a RuntimeError)
+export const BROKEN_ENABLE = 18; // queue_enable written with something else than 1, BG-19
 
 // ---- Record: one popped request, at QUEUE_RECORDS + head * RECORD_SIZE ------------------------
 export const RECORD_STATE = 0; // RECORD_FREE or RECORD_IN_FLIGHT. Home

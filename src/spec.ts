@@ -257,3 +257,23 @@ export const PCI_MSIX_ENTRY_UPPER_ADDR = 4;
 export const PCI_MSIX_ENTRY_DATA = 8;
 export const PCI_MSIX_ENTRY_VECTOR_CTRL = 12;
 export const PCI_MSIX_ENTRY_CTRL_MASKBIT = 1;
+
+// ---- PCI power management, and Advanced Features: FLR on conventional PCI ---------------------
+export const PCI_HEADER_TYPE = 0x0e;
+export const PCI_CLASS_STORAGE_SCSI = 0x0100;
+export const PCI_CLASS_OTHERS = 0x00ff;
+export const PCI_BASE_ADDRESS_MEM_PREFETCH = 8;
+export const PCI_PM_PMC = 2;
+export const PCI_PM_CTRL = 4;
+export const PCI_PM_CTRL_STATE_MASK = 3;
+export const PCI_PM_CTRL_NO_SOFT_RESET = 8;
+export const PCI_PM_D0 = 0;
+export const PCI_PM_D3HOT = 3;
+export const PCI_CAP_ID_AF = 0x13;
+export const PCI_AF_LENGTH = 2;
+export const PCI_AF_CAP = 3;
+export const PCI_AF_CAP_TP = 1;
+export const PCI_AF_CAP_FLR = 2;
+export const PCI_AF_CTRL = 4;
+export const PCI_AF_CTRL_FLR = 1;
+export const PCI_SUBDEVICE_ID_QEMU = 0x1100;

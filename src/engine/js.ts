@@ -1,0 +1,106 @@
+/**
+ * The engine in TypeScript: typed arrays and Atomics. Twin of the module in assembly/, on the same
+ * bytes (layout.ts), for places without WebAssembly and for guest RAM in a buffer of its own.
+ * No BigInt and no object per request; the parts are in js/.
+ */
+
+import { ABI_VERSION, LAYOUT_SUM } from '../layout.ts';
+import type { Engine, LinearMemory } from './engine.ts';
+import { bhCancel, bhEnqueue, bhNext, bhPending, bhTake } from './js/bottom-halves.ts';
+import {
+  clusterAllocated,
+  clusterRead,
+  clusterWrite,
+  clusterZero,
+  offsetOf,
+} from './js/cluster.ts';
+import { FROM_CHAIN, TO_CHAIN, transfer, ZERO_CHAIN } from './js/copy.ts';
+import { gateClose, gateEnter, gateInFlight, gateLeave, gateOpen } from './js/gate.ts';
+import { accept, check, notifierSet, notifierTestAndClear, notify, prepare } from './js/notify.ts';
+import {
+  queueBreak,
+  queueDetach,
+  queueEmpty,
+  queueEnable,
+  queueReset,
+  queueSetNotification,
+  queueUnpop,
+} from './js/queue.ts';
+import { clusterServe } from './js/serve.ts';
+import { pop, push } from './js/split.ts';
+import { Views } from './js/views.ts';
+
+/**
+ * An engine whose structures are in `state` and whose guest memory is `ram`; both may be the same
+ * memory. Addresses of rings, segments and status bytes are offsets into `ram`, all others into
+ * `state`.
+ */
+export function createJsEngine(state: LinearMemory, ram: LinearMemory): Engine {
+  const v = new Views(state, ram);
+  return {
+    kind: 'js',
+    abi: () => ABI_VERSION,
+    layoutSum: () => LAYOUT_SUM,
+
+    queueReset: (queue) => queueReset(v.fresh(), queue),
+    queueEnable: (queue, num, features, descLo, descHi, availLo, availHi, usedLo, usedHi) =>
+      queueEnable(
+        v.fresh(),
+        queue,
+        num,
+        features,
+        descLo,
+        descHi,
+        availLo,
+        availHi,
+        usedLo,
+        usedHi,
+      ),
+    queueEmpty: (queue) => queueEmpty(v.fresh(), queue),
+    queuePop: (queue, max) => pop(v.fresh(), queue, max, false),
+    blkPop: (queue, max) => pop(v.fresh(), queue, max, true),
+    queuePush: (queue, count) => push(v.fresh(), queue, count, false),
+    blkPush: (queue, count) => push(v.fresh(), queue, count, true),
+    queueUnpop: (queue, count) => queueUnpop(v.fresh(), queue, count),
+    queueDetach: (queue, head) => queueDetach(v.fresh(), queue, head),
+    queueSetNotification: (queue, on) => queueSetNotification(v.fresh(), queue, on),
+    queueBreak: (queue, reason) => queueBreak(v.fresh(), queue, reason),
+
+    copyFromChain: (queue, head, skip, to, length) =>
+      transfer(v.fresh(), queue, head, skip, to, length, FROM_CHAIN),
+    copyToChain: (queue, head, skip, from, length) =>
+      transfer(v.fresh(), queue, head, skip, from, length, TO_CHAIN),
+    zeroChain: (queue, head, skip, length) =>
+      transfer(v.fresh(), queue, head, skip, 0, length, ZERO_CHAIN),
+
+    gateEnter: (lane, backend, count) => gateEnter(v.fresh().i32, lane, backend, count),
+    gateLeave: (lane, backend, count) => gateLeave(v.fresh().i32, lane, backend, count),
+    gateClose: (backend) => gateClose(v.fresh().i32, backend),
+    gateOpen: (backend) => gateOpen(v.fresh().i32, backend),
+    gateInFlight: (lane) => gateInFlight(v.fresh().i32, lane),
+
+    clusterServe: (queue, count, backend, lane) =>
+      clusterServe(v.fresh(), queue, count, backend, lane),
+    clusterRead: (disk, lo, hi, address, length, ram) =>
+      clusterRead(v.fresh(), disk, offsetOf(lo, hi), address >>> 0, length >>> 0, ram),
+    clusterWrite: (disk, lo, hi, address, length, ram) =>
+      clusterWrite(v.fresh(), disk, offsetOf(lo, hi), address >>> 0, length >>> 0, ram),
+    clusterZero: (disk, lo, hi, lengthLo, lengthHi, free) =>
+      clusterZero(v.fresh(), disk, offsetOf(lo, hi), offsetOf(lengthLo, lengthHi), free),
+    clusterAllocated: (disk, lo, hi) => clusterAllocated(v.fresh(), disk, offsetOf(lo, hi)),
+
+    bhEnqueue: (context, slot, generation, flags) =>
+      bhEnqueue(v.fresh().i32, context, slot, generation, flags),
+    bhCancel: (context, slot, generation) => bhCancel(v.fresh().i32, context, slot, generation),
+    bhTake: (context) => bhTake(v.fresh().i32, context),
+    bhNext: (context) => bhNext(v.fresh().i32, context),
+    bhPending: (context) => bhPending(v.fresh().i32, context),
+
+    notify: (context) => notify(v.fresh().i32, context),
+    accept: (context) => accept(v.fresh().i32, context),
+    prepare: (context) => prepare(v.fresh().i32, context),
+    check: (context) => check(v.fresh().i32, context),
+    notifierSet: (notifier) => notifierSet(v.fresh().i32, notifier),
+    notifierTestAndClear: (notifier) => notifierTestAndClear(v.fresh().i32, notifier),
+  };
+}

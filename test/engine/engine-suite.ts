@@ -1,0 +1,32 @@
+/**
+ * What every engine must do, row by row. Run on each engine and each kind of memory; an engine of
+ * somebody else's can be put through it, too. Each bound has a test on either side.
+ */
+
+import { describe } from 'vitest';
+import { blkSuite } from './blk-suite.ts';
+import { chainSuite } from './chain-suite.ts';
+import { clusterServeSuite } from './cluster-serve-suite.ts';
+import { clusterSuite } from './cluster-suite.ts';
+import { copySuite } from './copy-suite.ts';
+import { enableSuite } from './enable-suite.ts';
+import type { Contestant } from './machine.ts';
+import { memorySuite } from './memory-suite.ts';
+import { notifySuite } from './notify-suite.ts';
+import { ringSuite } from './ring-suite.ts';
+import { wordsSuite } from './words-suite.ts';
+
+export function engineSuite(contestant: Contestant): void {
+  describe(contestant.name, () => {
+    describe('rings', () => ringSuite(contestant));
+    describe('rings enabled', () => enableSuite(contestant));
+    describe('chains', () => chainSuite(contestant));
+    describe('guest memory', () => memorySuite(contestant));
+    describe('who must be told', () => notifySuite(contestant));
+    describe('virtio-blk requests', () => blkSuite(contestant));
+    describe('copies', () => copySuite(contestant));
+    describe('cluster disks', () => clusterSuite(contestant));
+    describe('requests served from a cluster disk', () => clusterServeSuite(contestant));
+    describe('event-loop words and the gate', () => wordsSuite(contestant));
+  });
+}
