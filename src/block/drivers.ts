@@ -1,0 +1,10 @@
+/** The drivers that need no platform, made known to the registry. Importing this is enough. */
+
+import { openFault } from './fault.ts';
+import { openMemory } from './memory.ts';
+import { openNull } from './null.ts';
+import { registerDriver } from './registry.ts';
+
+registerDriver('memory', openMemory);
+registerDriver('null', openNull);
+registerDriver('fault', openFault);

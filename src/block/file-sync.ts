@@ -1,0 +1,131 @@
+/** The file disk that reads and writes in the serving thread: `aio = sync`. */
+
+import {
+  type BlockDriver,
+  type BlockRequest,
+  type IoVector,
+  OP_DISCARD,
+  OP_FLUSH,
+  OP_READ,
+  OP_WRITE,
+  OP_WRITE_ZEROES,
+  REQ_MAY_UNMAP,
+} from './driver.ts';
+import { errnoOfThrown } from './error.ts';
+import type { OpenFile, Range } from './open-file.ts';
+
+/** More views than this are cut off silently by the system (IOV_MAX). */
+export const VIEWS_MAX = 1024;
+
+export class SyncFileDriver implements BlockDriver {
+  readonly driver = 'file';
+  readonly settles = 'inline';
+  readonly threads = 'any';
+  readonly clusterDisk = 0;
+  readonly fua = false;
+  readonly file: OpenFile;
+
+  constructor(file: OpenFile) {
+    this.file = file;
+  }
+
+  get size(): number {
+    return this.file.size;
+  }
+
+  get readOnly(): boolean {
+    return this.file.readOnly;
+  }
+
+  get alignment(): number {
+    return this.file.alignment;
+  }
+
+  submit(request: BlockRequest): number {
+    try {
+      return this.#carryOut(request);
+    } catch (thrown) {
+      return errnoOfThrown(thrown);
+    }
+  }
+
+  truncate(size: number): number {
+    return this.file.truncate(size);
+  }
+
+  close(): void {
+    this.file.close();
+  }
+
+  #carryOut(request: BlockRequest): number {
+    const { op, offset, length, vector } = request;
+    const { host, fd } = this.file;
+    switch (op) {
+      case OP_READ:
+        if (vector.count !== 1) return host.fs.readvSync(fd, views(vector), offset);
+        return host.fs.readSync(fd, vector.bytes, vector.starts[0] as number, length, offset);
+      case OP_WRITE:
+        if (vector.count !== 1) return host.fs.writevSync(fd, views(vector), offset);
+        return host.fs.writeSync(fd, vector.bytes, vector.starts[0] as number, length, offset);
+      case OP_FLUSH:
+        host.fs.fdatasyncSync(fd);
+        return 0;
+      case OP_DISCARD:
+        this.#discard(offset, length);
+        return 0;
+      case OP_WRITE_ZEROES:
+        this.#writeZeroes(offset, length, (request.flags & REQ_MAY_UNMAP) !== 0);
+        return 0;
+    }
+  }
+
+  /** Frees what it can; what fails here is no error. */
+  #discard(offset: number, length: number): void {
+    const { file } = this;
+    if (!file.endsFile(offset, length)) {
+      this.#punch(offset, length);
+      return;
+    }
+    try {
+      file.host.fs.ftruncateSync(file.fd, offset);
+      file.host.fs.ftruncateSync(file.fd, file.size);
+    } catch {
+      // A file that is too short reads as zeroes behind its end.
+    }
+  }
+
+  /** Makes a hole in a range, as far as that goes. Returns the hole. */
+  #punch(offset: number, length: number): Range | null {
+    const { file } = this;
+    const hole = file.holeWithin(offset, length);
+    if (!hole) return null;
+    if (file.host.punchHoleSync?.(file.fd, hole.offset, hole.length)) return hole;
+    file.holesRefused();
+    return null;
+  }
+
+  #writeZeroes(offset: number, length: number, mayUnmap: boolean): void {
+    const end = offset + length;
+    const hole = mayUnmap ? this.#punch(offset, length) : null;
+    this.#writeZeroBytes(offset, hole ? hole.offset : end);
+    if (hole) this.#writeZeroBytes(hole.offset + hole.length, end);
+  }
+
+  #writeZeroBytes(from: number, to: number): void {
+    const { file } = this;
+    while (from < to) {
+      const zeroes = file.zeroes(to - from);
+      from += file.host.fs.writeSync(file.fd, zeroes, 0, zeroes.length, from);
+    }
+  }
+}
+
+/** The segments as views, at most VIEWS_MAX of them: the transfer is short then. */
+export function views(vector: IoVector): Uint8Array[] {
+  const list: Uint8Array[] = [];
+  for (let i = 0; i < vector.count && i < VIEWS_MAX; i++) {
+    const start = vector.starts[i] as number;
+    list.push(vector.bytes.subarray(start, start + (vector.lengths[i] as number)));
+  }
+  return list;
+}

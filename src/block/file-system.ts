@@ -1,0 +1,62 @@
+/**
+ * What the file driver needs of its host: the part of Node's `fs` that it uses, and two things
+ * that `fs` lacks. `adapter/node.ts` passes Node's own.
+ */
+
+export interface FileStat {
+  readonly size: number;
+  isFile(): boolean;
+  isBlockDevice(): boolean;
+}
+
+type Transferred = (error: Error | null, bytes: number) => void;
+type Finished = (error: Error | null) => void;
+
+/** Shaped as `node:fs`. Errors carry a `code` as in errno. */
+export interface FileSystem {
+  readonly constants: {
+    readonly O_RDONLY: number;
+    readonly O_RDWR: number;
+    readonly O_CREAT: number;
+    /** Missing where the system has no such flag. */
+    readonly O_DIRECT?: number;
+  };
+  openSync(path: string, flags: number, mode?: number): number;
+  closeSync(fd: number): void;
+  fstatSync(fd: number): FileStat;
+  ftruncateSync(fd: number, size: number): void;
+  fdatasyncSync(fd: number): void;
+  readSync(fd: number, bytes: Uint8Array, at: number, length: number, position: number): number;
+  writeSync(fd: number, bytes: Uint8Array, at: number, length: number, position: number): number;
+  readvSync(fd: number, views: Uint8Array[], position: number): number;
+  writevSync(fd: number, views: Uint8Array[], position: number): number;
+  ftruncate(fd: number, size: number, done: Finished): void;
+  fdatasync(fd: number, done: Finished): void;
+  read(
+    fd: number,
+    bytes: Uint8Array,
+    at: number,
+    length: number,
+    position: number,
+    done: Transferred,
+  ): void;
+  write(
+    fd: number,
+    bytes: Uint8Array,
+    at: number,
+    length: number,
+    position: number,
+    done: Transferred,
+  ): void;
+  readv(fd: number, views: Uint8Array[], position: number, done: Transferred): void;
+  writev(fd: number, views: Uint8Array[], position: number, done: Transferred): void;
+}
+
+export interface FileHost {
+  readonly fs: FileSystem;
+  /** Bytes of a block device, whose stat says 0; undefined if that cannot be found out. */
+  deviceSize?(fd: number, stat: FileStat): number | undefined;
+  /** Makes a hole in a file. False: this host, or the file system, cannot. */
+  punchHoleSync?(fd: number, offset: number, length: number): boolean;
+  punchHole?(fd: number, offset: number, length: number, done: (punched: boolean) => void): void;
+}

@@ -1,0 +1,139 @@
+/**
+ * Figures of a lane (BB-27). Counts stand in shared words (LANE_*), where the engine counts, too;
+ * times stand here. QEMU: `block/accounting.c`.
+ */
+
+import {
+  LANE_DISCARD_BYTES,
+  LANE_DISCARD_OPS,
+  LANE_FAILED,
+  LANE_FLUSH_OPS,
+  LANE_INVALID,
+  LANE_MERGED,
+  LANE_READ_BYTES,
+  LANE_READ_OPS,
+  LANE_WRITE_BYTES,
+  LANE_WRITE_OPS,
+} from '../layout.ts';
+import { type BlockOp, OP_FLUSH } from './driver.ts';
+
+const WORD = 0x1_0000_0000;
+
+/** Kinds of figures: WRITE_ZEROES counts as a write, as in QEMU. */
+const KINDS = ['read', 'write', 'flush', 'discard'] as const;
+type Kind = (typeof KINDS)[number];
+
+const OPS: Readonly<Record<Kind, number>> = {
+  read: LANE_READ_OPS,
+  write: LANE_WRITE_OPS,
+  flush: LANE_FLUSH_OPS,
+  discard: LANE_DISCARD_OPS,
+};
+
+/** A flush has no bytes. */
+const BYTES: Readonly<Record<Kind, number>> = {
+  read: LANE_READ_BYTES,
+  write: LANE_WRITE_BYTES,
+  flush: 0,
+  discard: LANE_DISCARD_BYTES,
+};
+
+export interface OperationFigures {
+  /** Requests that succeeded. */
+  operations: number;
+  bytes: number;
+  /**
+   * Time that they took, in ns: what was timed, scaled to all of them. All requests that settle
+   * later are timed, and one in 1024 of those that settle at once.
+   */
+  latencyNs: number;
+}
+
+export interface BackendStats {
+  read: OperationFigures;
+  write: OperationFigures;
+  flush: OperationFigures;
+  discard: OperationFigures;
+  /** Reached the driver and failed. */
+  failed: number;
+  /** Refused before the driver: range, read-only, no medium. */
+  invalid: number;
+  /** Requests that were saved by merging neighbours. */
+  merged: number;
+}
+
+/** By operation: kind, and where its words lie. Typed arrays, so that counting is no look-up. */
+const KIND_OF = Uint8Array.of(0, 1, 2, 3, 1);
+const OPS_AT = Uint32Array.from(KIND_OF, (kind) => OPS[KINDS[kind] as Kind]);
+const BYTES_AT = Uint32Array.from(KIND_OF, (kind) => BYTES[KINDS[kind] as Kind]);
+
+/** `u32` is a view of core memory that is good at the moment of the call. */
+export class LaneFigures {
+  readonly #lane: number;
+  /** Per kind: ns and how many requests they are of. */
+  readonly #timed = new Float64Array(KINDS.length * 2);
+
+  constructor(lane: number) {
+    this.#lane = lane;
+  }
+
+  /** Counts a request that succeeded. */
+  succeeded(u32: Uint32Array, op: BlockOp, bytes: number): void {
+    add(u32, this.#lane + (OPS_AT[op] as number), 1);
+    if (op !== OP_FLUSH) add(u32, this.#lane + (BYTES_AT[op] as number), bytes);
+  }
+
+  failed(u32: Uint32Array): void {
+    add(u32, this.#lane + LANE_FAILED, 1);
+  }
+
+  invalid(u32: Uint32Array): void {
+    add(u32, this.#lane + LANE_INVALID, 1);
+  }
+
+  took(op: BlockOp, ns: number): void {
+    const at = (KIND_OF[op] as number) * 2;
+    this.#timed[at]! += ns;
+    this.#timed[at + 1]! += 1;
+  }
+
+  /** Adds this lane's figures to a sum. */
+  addTo(sum: BackendStats, u32: Uint32Array): void {
+    KINDS.forEach((kind, i) => {
+      const operations = get(u32, this.#lane + OPS[kind]);
+      const timed = this.#timed[i * 2 + 1] as number;
+      const mean = timed === 0 ? 0 : (this.#timed[i * 2] as number) / timed;
+      sum[kind].operations += operations;
+      if (kind !== 'flush') sum[kind].bytes += get(u32, this.#lane + BYTES[kind]);
+      sum[kind].latencyNs += Math.round(mean * operations);
+    });
+    sum.failed += get(u32, this.#lane + LANE_FAILED);
+    sum.invalid += get(u32, this.#lane + LANE_INVALID);
+    sum.merged += get(u32, this.#lane + LANE_MERGED);
+  }
+}
+
+/** Figures of a disk that has done nothing. */
+export function noStats(): BackendStats {
+  const none = () => ({ operations: 0, bytes: 0, latencyNs: 0 });
+  return {
+    read: none(),
+    write: none(),
+    flush: none(),
+    discard: none(),
+    failed: 0,
+    invalid: 0,
+    merged: 0,
+  };
+}
+
+/** Adds to a pair of words that this thread alone writes. */
+function add(u32: Uint32Array, address: number, value: number): void {
+  const lo = (u32[address >>> 2] as number) + value;
+  u32[address >>> 2] = lo >>> 0;
+  if (lo >= WORD) u32[(address >>> 2) + 1]! += Math.floor(lo / WORD);
+}
+
+function get(u32: Uint32Array, address: number): number {
+  return (u32[(address >>> 2) + 1] as number) * WORD + (u32[address >>> 2] as number);
+}
