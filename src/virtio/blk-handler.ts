@@ -1,0 +1,311 @@
+/**
+ * What becomes of one popped block request: it is checked, and answered, or collected for the lane
+ * (design section 1, step 6). Belongs to one `BlkQueue` and its home thread; knows nothing of
+ * notifications and loops. QEMU: `virtio_blk_handle_request` and what it calls.
+ */
+
+import {
+  OP_DISCARD,
+  OP_FLUSH,
+  OP_READ,
+  OP_WRITE,
+  OP_WRITE_ZEROES,
+  REQ_MAY_UNMAP,
+} from '../block/driver.ts';
+import type { BackendLane } from '../block/lane.ts';
+import type { Core } from '../engine/core.ts';
+import {
+  BACKEND_CAPACITY_HI,
+  BACKEND_CAPACITY_LO,
+  BACKEND_F_READ_ONLY,
+  BACKEND_FLAGS,
+  BROKEN_HEADERS,
+  LANE_MERGED,
+} from '../layout.ts';
+import {
+  SECTOR_SHIFT,
+  SECTOR_SIZE,
+  VIRTIO_BLK_DISCARD_SEGMENT_SIZE,
+  VIRTIO_BLK_ID_BYTES,
+  VIRTIO_BLK_OUTHDR_SIZE,
+  VIRTIO_BLK_S_IOERR,
+  VIRTIO_BLK_S_OK,
+  VIRTIO_BLK_S_UNSUPP,
+  VIRTIO_BLK_T_BARRIER,
+  VIRTIO_BLK_T_DISCARD,
+  VIRTIO_BLK_T_FLUSH,
+  VIRTIO_BLK_T_GET_ID,
+  VIRTIO_BLK_T_IN,
+  VIRTIO_BLK_T_OUT,
+  VIRTIO_BLK_T_SCSI_CMD,
+  VIRTIO_BLK_T_WRITE_ZEROES,
+  VIRTIO_BLK_WRITE_ZEROES_F_UNMAP,
+} from '../spec.ts';
+import { MergeBatch } from './blk-merge.ts';
+import type { BlkRecords } from './blk-records.ts';
+import type { BlkSubmitter } from './blk-submitter.ts';
+import {
+  type QueueConfig,
+  REQUEST_SECTORS_MAX,
+  SCRATCH_SCSI_ERRORS,
+  SCRATCH_SEGMENT,
+  SCRATCH_SERIAL,
+} from './queue-config.ts';
+
+/** A type without direction and barrier (BL-2). */
+const TYPE_MASK = ~VIRTIO_BLK_T_OUT & ~VIRTIO_BLK_T_BARRIER;
+const DISCARD = VIRTIO_BLK_T_DISCARD & TYPE_MASK;
+const WRITE_ZEROES = VIRTIO_BLK_T_WRITE_ZEROES & TYPE_MASK;
+/** virtio_scsi_inhdr { errors, data_len, sense_len, residual: u32 } of old drivers. */
+const SCSI_INHDR_SIZE = 16;
+/** Anything but zero makes the ioctl fail in the guest. */
+const SCSI_ERRORS = 255;
+
+export class BlkHandler {
+  readonly #core: Core;
+  readonly #lane: BackendLane;
+  readonly #config: QueueConfig;
+  readonly #records: BlkRecords;
+  readonly #submitter: BlkSubmitter;
+  readonly #merge = new MergeBatch();
+  readonly #blockSectors: number;
+  /** Bytes of the serial with its zero byte, if that has room in 20 bytes. */
+  readonly #serialBytes: number;
+
+  constructor(
+    core: Core,
+    lane: BackendLane,
+    config: QueueConfig,
+    records: BlkRecords,
+    submitter: BlkSubmitter,
+  ) {
+    this.#core = core;
+    this.#lane = lane;
+    this.#config = config;
+    this.#records = records;
+    this.#submitter = submitter;
+    this.#blockSectors = config.logicalBlockSize >>> SECTOR_SHIFT;
+    const serial = new TextEncoder().encode(config.serial).subarray(0, VIRTIO_BLK_ID_BYTES);
+    const serialAt = config.scratch + SCRATCH_SERIAL;
+    core.u8.fill(0, serialAt, serialAt + VIRTIO_BLK_ID_BYTES);
+    core.u8.set(serial, serialAt);
+    this.#serialBytes = Math.min(serial.length + 1, VIRTIO_BLK_ID_BYTES);
+    core.u32[(config.scratch + SCRATCH_SCSI_ERRORS) >>> 2] = SCSI_ERRORS;
+  }
+
+  /**
+   * Takes a popped request. False: it broke the queue and is detached, and so is every request
+   * that the caller still has to hand over.
+   */
+  handle(head: number): boolean {
+    const type = this.#records.type(head);
+    switch (type & TYPE_MASK) {
+      case VIRTIO_BLK_T_IN:
+        this.#transfer(head, (type & VIRTIO_BLK_T_OUT) !== 0);
+        return true;
+      case VIRTIO_BLK_T_FLUSH:
+        // Writes of this batch come first (BL-7).
+        if (this.#merge.write) this.submitBatch();
+        this.#submitter.submit(OP_FLUSH, head, 0, 0, 0);
+        return true;
+      case VIRTIO_BLK_T_GET_ID:
+        this.#getId(head);
+        return true;
+      case VIRTIO_BLK_T_SCSI_CMD:
+        this.#scsiCommand(head);
+        return true;
+      case DISCARD:
+      case WRITE_ZEROES:
+        return this.#discardOrWriteZeroes(head, type);
+      default:
+        this.#submitter.complete(head, VIRTIO_BLK_S_UNSUPP, 0);
+        return true;
+    }
+  }
+
+  // ---- Reads and writes -----------------------------------------------------------------------
+
+  #transfer(head: number, write: boolean): void {
+    const records = this.#records;
+    const merge = this.#merge;
+    const bytes = write ? records.outBytes(head) : records.inBytes(head);
+    const sector = records.sector(head);
+    if (!this.#inRange(sector, records.sectorLo(head), bytes) || (write && this.#readOnly())) {
+      this.#refuse(head);
+      return;
+    }
+    if (bytes === 0) {
+      this.#submitter.complete(head, VIRTIO_BLK_S_OK, 0);
+      return;
+    }
+    if (merge.count > 0 && (merge.full || merge.write !== write)) this.submitBatch();
+    merge.write = write;
+    merge.add(head, sector, bytes / SECTOR_SIZE, records.segments(head, write));
+    if (!this.#config.requestMerging) this.submitBatch();
+  }
+
+  /** Submits what was collected, neighbours as one (BL-6). */
+  submitBatch(): void {
+    const merge = this.#merge;
+    const { mergeSegments, mergeBytes } = this.#config;
+    if (merge.count > 1) merge.sort();
+    for (let from = 0; from < merge.count; ) {
+      const to = merge.runEnd(from, mergeSegments, mergeBytes / SECTOR_SIZE);
+      this.#submitRun(from, to);
+      from = to;
+    }
+    merge.count = 0;
+    merge.write = false;
+  }
+
+  #submitRun(from: number, to: number): void {
+    const { heads, sectors, write } = this.#merge;
+    const records = this.#records;
+    const first = heads[from]!;
+    const request = this.#lane.request();
+    request.vector.reset(this.#core.ramU8);
+    for (let i = from; i < to; i++) {
+      const head = heads[i]!;
+      records.appendData(request.vector, head, write);
+      records.setNext(head, i + 1 < to ? heads[i + 1]! : -1);
+    }
+    if (to - from > 1) this.#count(LANE_MERGED, to - from - 1);
+    request.op = write ? OP_WRITE : OP_READ;
+    request.offset = sectors[from]! * SECTOR_SIZE;
+    request.length = request.vector.total;
+    request.flags = 0;
+    this.#submitter.start(request, first);
+  }
+
+  // ---- The other types ------------------------------------------------------------------------
+
+  /** BL-8: exactly one segment { sector, num_sectors, flags }. */
+  #discardOrWriteZeroes(head: number, type: number): boolean {
+    const records = this.#records;
+    const { queue, scratch, maxDiscardSectors, maxWriteZeroesSectors } = this.#config;
+    const zeroes = (type & TYPE_MASK) === WRITE_ZEROES;
+    const most = zeroes ? maxWriteZeroesSectors : maxDiscardSectors;
+    const size = records.outBytes(head);
+    const isOut = (type & VIRTIO_BLK_T_OUT) !== 0;
+    if (!isOut || most === 0 || size > VIRTIO_BLK_DISCARD_SEGMENT_SIZE) {
+      this.#submitter.complete(head, VIRTIO_BLK_S_UNSUPP, 0);
+      return true;
+    }
+    if (size < VIRTIO_BLK_DISCARD_SEGMENT_SIZE) {
+      this.#break(head);
+      return false;
+    }
+    const segment = scratch + SCRATCH_SEGMENT;
+    this.#core.engine.copyFromChain(queue, head, VIRTIO_BLK_OUTHDR_SIZE, segment, size);
+    const sectorLo = records.u32[segment >>> 2]!;
+    const sector = records.u32[(segment >>> 2) + 1]! * 0x1_0000_0000 + sectorLo;
+    const count = records.u32[(segment >>> 2) + 2]!;
+    const flags = records.u32[(segment >>> 2) + 3]!;
+    if (count > most || !this.#inRange(sector, sectorLo, count * SECTOR_SIZE)) this.#refuse(head);
+    else if (this.#readOnly()) this.#refuse(head);
+    else if (flags & ~(zeroes ? VIRTIO_BLK_WRITE_ZEROES_F_UNMAP : 0)) {
+      this.#submitter.complete(head, VIRTIO_BLK_S_UNSUPP, 0);
+    } else {
+      const op = zeroes ? OP_WRITE_ZEROES : OP_DISCARD;
+      this.#submitter.submit(op, head, sector, count, flags === 0 ? 0 : REQ_MAY_UNMAP);
+    }
+    return true;
+  }
+
+  /** BL-9: the serial and its zero byte, as much of it as fits into buffer and 20 bytes. */
+  #getId(head: number): void {
+    const { queue, scratch } = this.#config;
+    const length = Math.min(this.#serialBytes, this.#records.inBytes(head));
+    this.#core.engine.copyToChain(queue, head, 0, scratch + SCRATCH_SERIAL, length);
+    this.#submitter.complete(head, VIRTIO_BLK_S_OK, length);
+  }
+
+  /** BL-10: not supported, and said so where old drivers look: the segment before the status's. */
+  #scsiCommand(head: number): void {
+    const records = this.#records;
+    const { queue, scratch } = this.#config;
+    const last = records.segments(head, true) + records.segments(head, false) - 1;
+    let filled = 0;
+    if (records.segments(head, false) >= 2) {
+      const size = records.segmentLength(head, last - 1);
+      if (size >= SCSI_INHDR_SIZE) {
+        const before = records.inBytes(head) + 1 - records.segmentLength(head, last) - size;
+        this.#core.engine.copyToChain(queue, head, before, scratch + SCRATCH_SCSI_ERRORS, 4);
+        if (before === 0) filled = 4;
+      }
+    }
+    this.#submitter.complete(head, VIRTIO_BLK_S_UNSUPP, filled);
+  }
+
+  // ---- Checks ---------------------------------------------------------------------------------
+
+  /**
+   * BL-4. The low word alone tells the alignment of a sector, whose block size is a power of two;
+   * a sector that a double rounds lies beyond any disk.
+   */
+  #inRange(sector: number, sectorLo: number, bytes: number): boolean {
+    const { u32 } = this.#records;
+    const { backend, logicalBlockSize } = this.#config;
+    const capacity =
+      u32[(backend + BACKEND_CAPACITY_HI) >>> 2]! * 0x1_0000_0000 +
+      u32[(backend + BACKEND_CAPACITY_LO) >>> 2]!;
+    const sectors = bytes / SECTOR_SIZE;
+    if (bytes % logicalBlockSize !== 0 || sectorLo % this.#blockSectors !== 0) return false;
+    return sectors <= REQUEST_SECTORS_MAX && sectors <= capacity && sector <= capacity - sectors;
+  }
+
+  #readOnly(): boolean {
+    const flags = this.#records.u32[(this.#config.backend + BACKEND_FLAGS) >>> 2]!;
+    return (flags & BACKEND_F_READ_ONLY) !== 0;
+  }
+
+  /** The guest's fault: no error policy is asked, no driver sees it (BL-4, BL-5). */
+  #refuse(head: number): void {
+    this.#lane.countInvalid();
+    this.#submitter.complete(head, VIRTIO_BLK_S_IOERR, 0);
+  }
+
+  /** What came before is answered while the queue still can; then the queue breaks. */
+  #break(head: number): void {
+    const { queue } = this.#config;
+    this.submitBatch();
+    this.#submitter.push();
+    this.#core.engine.queueDetach(queue, head);
+    this.#core.engine.queueBreak(queue, BROKEN_HEADERS);
+  }
+
+  /**
+   * Handles all parked requests again, oldest first; they may park anew. As `handle`, and submits
+   * what was collected.
+   */
+  resume(): boolean {
+    const records = this.#records;
+    let head = this.#submitter.takeParked();
+    while (head >= 0) {
+      const next = records.next(head);
+      if (!this.handle(head)) {
+        for (let rest = next; rest >= 0; rest = records.next(rest)) {
+          this.#core.engine.queueDetach(this.#config.queue, rest);
+        }
+        return false;
+      }
+      head = next;
+    }
+    this.submitBatch();
+    return true;
+  }
+
+  /** Reset: forgets what was collected. */
+  forget(): void {
+    this.#merge.count = 0;
+    this.#merge.write = false;
+  }
+
+  #count(figure: number, by: number): void {
+    const { u32 } = this.#records;
+    const at = (this.#lane.address + figure) >>> 2;
+    const sum = u32[at]! + by;
+    u32[at] = sum;
+    if (sum > 0xffffffff) u32[at + 1]! += 1;
+  }
+}

@@ -1,0 +1,247 @@
+/**
+ * Options of a virtio-blk device in QEMU's words, and what they come to for one backend. What is
+ * wrong throws an `OptionError` that names the option, its value and what is allowed (BL-21).
+ * QEMU: `virtio_blk_properties`, `virtio_blk_device_realize`, `blkconf_blocksizes`.
+ */
+
+import type { BlockBackend } from '../block/backend.ts';
+import { OptionError } from '../block/error.ts';
+import type { Core } from '../engine/core.ts';
+import { BACKEND_BLOCK_SECTORS, BACKEND_F_NO_MEDIUM, BACKEND_FLAGS } from '../layout.ts';
+import { SECTOR_SHIFT, SECTOR_SIZE, VIRTQUEUE_MAX_SIZE } from '../spec.ts';
+import { REQUEST_SECTORS_MAX } from './queue-config.ts';
+
+export interface VirtioBlkOptions {
+  /** What the guest sees in /sys/block/vda/serial; 20 bytes of it. Default: empty. */
+  serial?: string;
+  /** Descriptors of each queue; a power of two. Default 256. */
+  'queue-size'?: number;
+  /** Default 1. */
+  'num-queues'?: number;
+  /** Most data segments of a request that the driver is told of. Default: queue-size - 2. */
+  'seg-max'?: number;
+  /** The driver may switch the write cache (CONFIG_WCE). Default true. */
+  'config-wce'?: boolean;
+  /** Offer DISCARD. Default true. */
+  discard?: boolean;
+  /** Offer WRITE_ZEROES. Default true. */
+  'write-zeroes'?: boolean;
+  /** Longest DISCARD and WRITE_ZEROES, in sectors. Default: just under 2 GiB. */
+  'max-discard-sectors'?: number;
+  'max-write-zeroes-sectors'?: number;
+  /** Merge neighbouring requests of one batch. Default true. */
+  'request-merging'?: boolean;
+  /** Bytes. Default: the backend's, else 512. */
+  logical_block_size?: number;
+  /** Bytes. Default: the logical one. */
+  physical_block_size?: number;
+  /** Bytes; hints for the driver. 0 (default): none. */
+  min_io_size?: number;
+  opt_io_size?: number;
+  /**
+   * `sync` (default): a kick is served before the doorbell's write returns. `poll`: it sets a
+   * notifier, and the context's next turn serves it; for an emulator with a poll point.
+   */
+  kick?: 'sync' | 'poll';
+  /** Byte order of a guest on the legacy interface. Default little. */
+  legacyEndian?: 'little' | 'big';
+  /**
+   * Called for each buffer that the device writes to, with its address in `core.ram` and its
+   * length, before the driver hears that it was used: for an emulator that must forget code it has
+   * translated from there. Rings are not told of.
+   */
+  onGuestWrite?: GuestWriteListener;
+}
+
+export type GuestWriteListener = (address: number, length: number) => void;
+
+/** The options with their defaults, checked against each other and the backend. */
+export interface BlkSettings {
+  readonly serial: string;
+  readonly queueSize: number;
+  readonly numQueues: number;
+  readonly segMax: number;
+  readonly configWce: boolean;
+  readonly discard: boolean;
+  readonly writeZeroes: boolean;
+  readonly maxDiscardSectors: number;
+  readonly maxWriteZeroesSectors: number;
+  readonly requestMerging: boolean;
+  /** Bytes, as all sizes here. */
+  readonly logicalBlockSize: number;
+  readonly physicalBlockSize: number;
+  readonly minIoSize: number;
+  readonly optIoSize: number;
+  readonly kick: 'sync' | 'poll';
+  readonly legacyEndian: 'little' | 'big';
+  readonly onGuestWrite: GuestWriteListener | null;
+}
+
+/** Largest block size (QEMU: MAX_BLOCK_SIZE). */
+const BLOCK_SIZE_MAX = 2 * 1024 * 1024;
+/** Most queues (QEMU: VIRTIO_QUEUE_MAX). */
+const QUEUES_MAX = 1024;
+/** A chain has 1024 segments at most: header and status go off. */
+const SEG_MAX_LIMIT = VIRTQUEUE_MAX_SIZE - 2;
+
+const NAMES: readonly (keyof VirtioBlkOptions)[] = [
+  'serial',
+  'queue-size',
+  'num-queues',
+  'seg-max',
+  'config-wce',
+  'discard',
+  'write-zeroes',
+  'max-discard-sectors',
+  'max-write-zeroes-sectors',
+  'request-merging',
+  'logical_block_size',
+  'physical_block_size',
+  'min_io_size',
+  'opt_io_size',
+  'kick',
+  'legacyEndian',
+  'onGuestWrite',
+];
+
+/** Reads `options` for a device on `backend`. Nothing is changed, whether it throws or not. */
+export function readBlkOptions(
+  core: Core,
+  backend: BlockBackend | null | undefined,
+  options: VirtioBlkOptions,
+): BlkSettings {
+  checkDrive(core, backend);
+  checkNames(options);
+  const queueSize = queueSizeOption(options['queue-size'] ?? 256);
+  const logicalBlockSize = logicalBlockSizeOption(core, backend, options);
+  return {
+    serial: serialOption(options.serial ?? ''),
+    queueSize,
+    numQueues: integer('num-queues', options['num-queues'] ?? 1, 1, QUEUES_MAX),
+    segMax: integer('seg-max', options['seg-max'] ?? queueSize - 2, 1, SEG_MAX_LIMIT),
+    configWce: flag(options, 'config-wce'),
+    discard: flag(options, 'discard'),
+    writeZeroes: flag(options, 'write-zeroes'),
+    maxDiscardSectors: sectorLimit(options, 'max-discard-sectors', logicalBlockSize),
+    maxWriteZeroesSectors: sectorLimit(options, 'max-write-zeroes-sectors', logicalBlockSize),
+    requestMerging: flag(options, 'request-merging'),
+    logicalBlockSize,
+    physicalBlockSize: physicalBlockSizeOption(options, logicalBlockSize),
+    minIoSize: ioSize('min_io_size', options.min_io_size ?? 0, logicalBlockSize, 0xffff),
+    optIoSize: ioSize('opt_io_size', options.opt_io_size ?? 0, logicalBlockSize, 0xffffffff),
+    kick: choice('kick', options.kick ?? 'sync', ['sync', 'poll']),
+    legacyEndian: choice('legacyEndian', options.legacyEndian ?? 'little', ['little', 'big']),
+    onGuestWrite: listener(options.onGuestWrite),
+  };
+}
+
+function checkDrive(
+  core: Core,
+  backend: BlockBackend | null | undefined,
+): asserts backend is BlockBackend {
+  if (!backend) throw new OptionError('drive', backend, 'an open BlockBackend');
+  const flags = core.u32[(backend.address + BACKEND_FLAGS) >>> 2]!;
+  if (flags & BACKEND_F_NO_MEDIUM) {
+    throw new OptionError('drive', 'empty', 'a drive with a medium in it');
+  }
+}
+
+function checkNames(options: VirtioBlkOptions): void {
+  for (const [name, value] of Object.entries(options)) {
+    if ((NAMES as readonly string[]).includes(name)) continue;
+    throw new OptionError(name, value, `the options ${NAMES.join(', ')}`);
+  }
+}
+
+function serialOption(serial: unknown): string {
+  if (typeof serial !== 'string' || serial.includes('\0')) {
+    throw new OptionError('serial', serial, 'a string without zero characters');
+  }
+  return serial;
+}
+
+/** BL-20. */
+function queueSizeOption(size: number): number {
+  if (!isPowerOfTwo(size) || size <= 2 || size > VIRTQUEUE_MAX_SIZE) {
+    throw new OptionError('queue-size', size, `powers of two from 4 to ${VIRTQUEUE_MAX_SIZE}`);
+  }
+  return size;
+}
+
+function logicalBlockSizeOption(
+  core: Core,
+  backend: BlockBackend,
+  options: VirtioBlkOptions,
+): number {
+  const sectors = core.u32[(backend.address + BACKEND_BLOCK_SECTORS) >>> 2]!;
+  const own = Math.max(1, sectors) << SECTOR_SHIFT;
+  const size = blockSize('logical_block_size', options.logical_block_size ?? own);
+  const { alignment } = backend.driver;
+  if (size >= alignment) return size;
+  const allowed = `at least ${alignment}: the disk is read and written in blocks of that size`;
+  throw new OptionError('logical_block_size', size, allowed);
+}
+
+function physicalBlockSizeOption(options: VirtioBlkOptions, logical: number): number {
+  const physical = blockSize('physical_block_size', options.physical_block_size ?? logical);
+  if (physical >= logical) return physical;
+  const allowed = `at least logical_block_size, which is ${logical}`;
+  throw new OptionError('physical_block_size', physical, allowed);
+}
+
+function blockSize(option: string, size: number): number {
+  if (!isPowerOfTwo(size) || size < SECTOR_SIZE || size > BLOCK_SIZE_MAX) {
+    throw new OptionError(option, size, `powers of two from ${SECTOR_SIZE} to ${BLOCK_SIZE_MAX}`);
+  }
+  return size;
+}
+
+/** A hint in bytes that the driver is told in logical blocks, at most `max` of them. */
+function ioSize(option: string, size: number, logical: number, max: number): number {
+  if (Number.isInteger(size) && size >= 0 && size % logical === 0 && size / logical <= max) {
+    return size;
+  }
+  throw new OptionError(option, size, `multiples of ${logical} up to ${max * logical}`);
+}
+
+/** At most what one request may have (BL-4), in whole logical blocks. */
+function sectorLimit(
+  options: VirtioBlkOptions,
+  option: 'max-discard-sectors' | 'max-write-zeroes-sectors',
+  logical: number,
+): number {
+  const unit = logical >>> SECTOR_SHIFT;
+  const limit = REQUEST_SECTORS_MAX - (REQUEST_SECTORS_MAX % unit);
+  const sectors = options[option] ?? limit;
+  if (Number.isInteger(sectors) && sectors >= unit && sectors <= limit && sectors % unit === 0) {
+    return sectors;
+  }
+  throw new OptionError(option, sectors, `multiples of ${unit} from ${unit} to ${limit}`);
+}
+
+function integer(option: string, value: number, min: number, max: number): number {
+  if (Number.isInteger(value) && value >= min && value <= max) return value;
+  throw new OptionError(option, value, `whole numbers from ${min} to ${max}`);
+}
+
+type Flag = 'config-wce' | 'discard' | 'write-zeroes' | 'request-merging';
+
+function flag(options: VirtioBlkOptions, option: Flag): boolean {
+  const value = options[option] ?? true;
+  if (typeof value === 'boolean') return value;
+  throw new OptionError(option, value, 'true, false');
+}
+
+function listener(value: GuestWriteListener | undefined): GuestWriteListener | null {
+  if (value === undefined || typeof value === 'function') return value ?? null;
+  throw new OptionError('onGuestWrite', value, 'functions');
+}
+
+function choice<T extends string>(option: string, value: T, allowed: readonly T[]): T {
+  if (allowed.includes(value)) return value;
+  throw new OptionError(option, value, allowed.join(', '));
+}
+
+function isPowerOfTwo(value: number): boolean {
+  return Number.isSafeInteger(value) && value > 0 && Number.isInteger(Math.log2(value));
+}

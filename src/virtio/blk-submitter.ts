@@ -1,0 +1,175 @@
+/**
+ * The block requests of one queue between their checks and their end: in the lane, parked, or done
+ * (design section 1, steps 7 to 10). Belongs to one `BlkHandler` and its home thread.
+ *
+ * A request is in exactly one of the three, and leaves by `push` or by a reset. Nothing is
+ * allocated per request. QEMU: `virtio_blk_rw_complete`, `virtio_blk_req_complete`.
+ */
+
+import { type BlockOp, PENDING } from '../block/driver.ts';
+import type { BackendLane } from '../block/lane.ts';
+import type { LaneRequest } from '../block/lane-request.ts';
+import type { Core } from '../engine/core.ts';
+import { QUEUE_CAPACITY, QUEUE_DONE } from '../layout.ts';
+import {
+  EAGAIN,
+  SECTOR_SIZE,
+  VIRTIO_BLK_S_IOERR,
+  VIRTIO_BLK_S_OK,
+  VIRTIO_BLK_T_BARRIER,
+  VIRTIO_BLK_T_IN,
+} from '../spec.ts';
+import type { GuestWriteListener } from './blk-options.ts';
+import type { BlkRecords } from './blk-records.ts';
+import type { QueueConfig } from './queue-config.ts';
+
+export type Settled = (request: LaneRequest, result: number) => void;
+
+export class BlkSubmitter {
+  /** A push wanted an interrupt. The queue clears it when it has told the driver. */
+  interrupt = false;
+  /** Lane requests that have not settled, of whatever epoch. */
+  submitted = 0;
+
+  readonly #core: Core;
+  readonly #lane: BackendLane;
+  readonly #config: QueueConfig;
+  readonly #records: BlkRecords;
+  readonly #settled: Settled;
+  readonly #onGuestWrite: GuestWriteListener | null;
+  /** Lane requests of this epoch that have not settled, by the head of their first member. */
+  readonly #inFlight: (LaneRequest | undefined)[];
+  #doneCount = 0;
+  #parkedFirst = -1;
+  #parkedLast = -1;
+
+  /** `settled` is called once for each lane request that was PENDING, and calls `settle`. */
+  constructor(
+    core: Core,
+    lane: BackendLane,
+    config: QueueConfig,
+    records: BlkRecords,
+    settled: Settled,
+    onGuestWrite: GuestWriteListener | null = null,
+  ) {
+    this.#core = core;
+    this.#lane = lane;
+    this.#config = config;
+    this.#records = records;
+    this.#settled = settled;
+    this.#onGuestWrite = onGuestWrite;
+    const capacity = records.u32[(config.queue + QUEUE_CAPACITY) >>> 2]!;
+    this.#inFlight = new Array<LaneRequest | undefined>(capacity).fill(undefined);
+  }
+
+  // ---- Lane -----------------------------------------------------------------------------------
+
+  /** Submits a request that moves no guest data. `sector` and `count` are in sectors. */
+  submit(op: BlockOp, head: number, sector: number, count: number, flags: number): void {
+    const request = this.#lane.request();
+    request.op = op;
+    request.offset = sector * SECTOR_SIZE;
+    request.length = count * SECTOR_SIZE;
+    request.flags = flags;
+    this.#records.setNext(head, -1);
+    this.start(request, head);
+  }
+
+  /** Submits a filled-in lane request on behalf of those linked from `first` on. */
+  start(request: LaneRequest, first: number): void {
+    request.tag = first;
+    request.done = this.#settled;
+    const result = this.#lane.submit(request);
+    this.#records.refresh();
+    if (result === PENDING) {
+      this.submitted++;
+      this.#inFlight[first] = request;
+      return;
+    }
+    request.release();
+    if (result === -EAGAIN) this.#park(first);
+    else this.#finish(first, result);
+  }
+
+  /**
+   * Takes a lane request back that was PENDING, and ends its members. False if it is of an old
+   * epoch: then its driver has taken the memory back and nothing of it is touched. The caller
+   * pushes.
+   */
+  settle(request: LaneRequest, result: number): boolean {
+    const { tag, abandoned } = request;
+    request.release();
+    this.submitted--;
+    this.#records.refresh();
+    if (abandoned || this.#records.isStale(tag)) return false;
+    this.#inFlight[tag] = undefined;
+    this.#finish(tag, result);
+    return true;
+  }
+
+  /** Each member of a merged request is completed by itself. */
+  #finish(first: number, result: number): void {
+    const records = this.#records;
+    const status = result < 0 ? VIRTIO_BLK_S_IOERR : VIRTIO_BLK_S_OK;
+    for (let head = first; head >= 0; ) {
+      const next = records.next(head);
+      const isRead = (records.type(head) & ~VIRTIO_BLK_T_BARRIER) === VIRTIO_BLK_T_IN;
+      this.complete(head, status, isRead && result >= 0 ? records.inBytes(head) : 0);
+      head = next;
+    }
+  }
+
+  /** A request has ended: `status`, and data bytes written from the start of its buffer. */
+  complete(head: number, status: number, filled: number): void {
+    const records = this.#records;
+    records.finish(head, status, filled);
+    if (this.#onGuestWrite) records.tellWritable(head, this.#onGuestWrite);
+    const done = records.u32[(this.#config.queue + QUEUE_DONE) >>> 2]! >>> 2;
+    records.u32[done + this.#doneCount++] = head;
+  }
+
+  /** Gives what is done back to the driver, in one call. */
+  push(): void {
+    const count = this.#doneCount;
+    if (count === 0) return;
+    this.#doneCount = 0;
+    const wanted = this.#core.engine.blkPush(this.#config.queue, count);
+    if (wanted < 0) throw new Error('blk: a request was completed twice');
+    if (wanted === 1) this.interrupt = true;
+  }
+
+  // ---- The parked list: popped before the gate closed -------------------------------------------
+
+  get parked(): boolean {
+    return this.#parkedFirst >= 0;
+  }
+
+  /** Empties the list; its first request, -1 if there is none, linked to the others. */
+  takeParked(): number {
+    const first = this.#parkedFirst;
+    this.#parkedFirst = -1;
+    return first;
+  }
+
+  #park(first: number): void {
+    const records = this.#records;
+    if (this.#parkedFirst < 0) this.#parkedFirst = first;
+    else records.setNext(this.#parkedLast, first);
+    let last = first;
+    for (let next = records.next(last); next >= 0; next = records.next(last)) last = next;
+    this.#parkedLast = last;
+  }
+
+  /**
+   * Reset: forgets all requests; their records are the engine's. Those in the lane still settle,
+   * but the lane touches none of their bytes.
+   */
+  forget(): void {
+    const inFlight = this.#inFlight;
+    for (const request of inFlight) if (request) request.abandoned = true;
+    inFlight.fill(undefined);
+    this.#doneCount = 0;
+    this.#parkedFirst = -1;
+    this.interrupt = false;
+  }
+}
