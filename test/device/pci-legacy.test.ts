@@ -1,0 +1,4 @@
+import { deviceSuite } from './device-suite.ts';
+
+deviceSuite('pci legacy');
+deviceSuite('pci legacy, MSI-X');

@@ -1,0 +1,3 @@
+import { deviceSuite } from './device-suite.ts';
+
+deviceSuite('pci modern, memory BAR');

@@ -1,0 +1,180 @@
+/** Reset and everything else that takes the ring away while requests are in flight. */
+import { describe, expect, it } from 'vitest';
+import type { FaultDriver } from '#src/block/fault';
+import type { GuestBlk } from '#src/guest/blk';
+import type { PciTransport } from '#src/guest/pci-transport';
+import { PCI_COMMAND_MASTER } from '#src/spec';
+import {
+  type EngineName,
+  HOLD,
+  Machine,
+  type Slot,
+  slowDisk,
+  type TransportName,
+} from './machine.ts';
+import { Random } from './random.ts';
+import { expectSameBytes } from './same-bytes.ts';
+
+interface Held {
+  readonly machine: Machine;
+  readonly slot: Slot;
+  readonly disk: FaultDriver;
+  readonly blk: GuestBlk;
+  /** Settles when each of the requests has: true if it was answered. */
+  readonly answered: Promise<boolean[]>;
+}
+
+export function resetSuite(transport: TransportName, engine: EngineName): void {
+  /** Reads and writes that wait in the disk, on a driver with its interrupts off. */
+  const hold = async (kick: 'sync' | 'poll' = 'sync'): Promise<Held> => {
+    const machine = await Machine.open({ transport, engine, disk: { driver: 'null' } });
+    const disk = await slowDisk(machine.core);
+    const slot = await machine.add({ transport, disk, device: { kick } });
+    const blk = await slot.start({ interrupts: false });
+    await blk.write(0, new Random(5).bytes(4096));
+    disk.setRules(HOLD);
+    const requests = [
+      blk.read(0, 4096),
+      blk.write(64, new Uint8Array(1024).fill(3)),
+      blk.read(3, 512),
+    ];
+    const answered = Promise.all(
+      requests.map((request) =>
+        request.then(
+          () => true,
+          () => false,
+        ),
+      ),
+    );
+    return { machine, slot, disk, blk, answered };
+  };
+
+  const expectUntouched = (machine: Machine, before: readonly Uint8Array[]) => {
+    machine.snapshot().forEach((bytes, i) => {
+      expectSameBytes(bytes, before[i]!, `guest RAM region ${i}`);
+    });
+  };
+
+  const expectAlive = async (slot: Slot) => {
+    const blk = await slot.start();
+    const data = new Random(8).bytes(2048);
+    await blk.write(9, data);
+    expectSameBytes(await blk.read(9, 2048), data);
+    await blk.reset();
+  };
+
+  describe(`reset; ${transport}; engine ${engine}`, () => {
+    it('VC-3 BL-17 status reads 0 only when nothing is in flight; not one guest byte is touched', async () => {
+      const { machine, slot, disk, blk, answered } = await hold();
+      await turns();
+      expect(disk.held).toBeGreaterThan(0);
+      const before = machine.snapshot();
+      slot.bus.writeStatus(0);
+      for (let i = 0; i < 5; i++) {
+        await turns();
+        expect(slot.bus.readStatus()).not.toBe(0);
+      }
+      disk.setRules([]);
+      disk.release();
+      await turns();
+      expect(slot.bus.readStatus()).toBe(0);
+      expectUntouched(machine, before);
+      await blk.reset();
+      expect(await answered).toEqual([false, false, false]);
+      await expectAlive(slot);
+      await machine.close();
+    });
+
+    it('VQ-11 many resets with requests in flight lose no descriptor of the device', async () => {
+      const { machine, slot, disk, blk } = await hold();
+      for (let round = 0; round < 20; round++) {
+        await turns();
+        const reset = blk.reset();
+        disk.release();
+        await reset;
+        await blk.start();
+        // As many as fit: a head in flight that was forgotten would leave no room for them.
+        for (let i = 0; i < 85; i++) blk.read(i, 512).catch(() => null);
+      }
+      disk.setRules([]);
+      const reset = blk.reset();
+      disk.release();
+      await reset;
+      await expectAlive(slot);
+      await machine.close();
+    });
+
+    it('BG-21 BL-17 a kick that nobody has served yet dies with the reset', async () => {
+      const { machine, slot, disk, blk } = await hold('poll');
+      const before = machine.snapshot();
+      slot.bus.writeStatus(0);
+      disk.setRules([]);
+      disk.release();
+      await turns();
+      expect(slot.bus.readStatus()).toBe(0);
+      expectUntouched(machine, before);
+      await blk.reset();
+      await expectAlive(slot);
+      await machine.close();
+    });
+
+    if (transport.startsWith('mmio') || transport.includes('legacy')) {
+      it('MM-5 MM-6 a queue that is taken away is not touched any more', async () => {
+        const { machine, slot, disk, blk } = await hold();
+        await turns();
+        const before = machine.snapshot();
+        slot.bus.selectQueue(0);
+        expect(slot.bus.disableQueue()).toBe(true);
+        slot.bus.kick(0);
+        disk.setRules([]);
+        disk.release();
+        await turns();
+        slot.bus.kick(0);
+        await turns();
+        expect(slot.bus.readQueueEnable()).toBe(0);
+        expectUntouched(machine, before);
+        await blk.reset();
+        await expectAlive(slot);
+        await machine.close();
+      });
+    }
+
+    if (transport.startsWith('pci')) {
+      it('PC-8 without bus mastering not one guest byte is touched', async () => {
+        const { machine, slot, disk, blk } = await hold();
+        await turns();
+        const before = machine.snapshot();
+        const { config } = slot.bus as PciTransport;
+        config.command &= ~PCI_COMMAND_MASTER;
+        slot.bus.kick(0);
+        disk.setRules([]);
+        disk.release();
+        await turns();
+        slot.bus.kick(0);
+        await turns();
+        expectUntouched(machine, before);
+        config.command |= PCI_COMMAND_MASTER;
+        await blk.reset();
+        await expectAlive(slot);
+        await machine.close();
+      });
+    }
+
+    it('VC-3 the other disk of the core goes on while one is being reset', async () => {
+      const { machine, slot, disk, blk } = await hold();
+      await turns();
+      slot.bus.writeStatus(0);
+      const other = await machine.slot.start();
+      for (let i = 0; i < 10; i++) await other.read(i, 512);
+      expect(slot.bus.readStatus()).not.toBe(0);
+      disk.setRules([]);
+      disk.release();
+      await blk.reset();
+      await machine.close();
+    });
+  });
+}
+
+async function turns(): Promise<void> {
+  for (let i = 0; i < 4; i++) await new Promise((resolve) => setImmediate(resolve));
+}
