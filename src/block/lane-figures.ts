@@ -38,6 +38,9 @@ const BYTES: Readonly<Record<Kind, number>> = {
   discard: LANE_DISCARD_BYTES,
 };
 
+/** Of the requests that settle at once, one in so many is timed: reading a clock is not free. */
+export const TIMED_ONE_IN = 1024;
+
 export interface OperationFigures {
   /** Requests that succeeded. */
   operations: number;
@@ -77,9 +80,9 @@ export class LaneFigures {
     this.#lane = lane;
   }
 
-  /** Counts a request that succeeded. */
-  succeeded(u32: Uint32Array, op: BlockOp, bytes: number): void {
-    add(u32, this.#lane + (OPS_AT[op] as number), 1);
+  /** Counts `operations` requests that succeeded, of `bytes` in all. */
+  succeeded(u32: Uint32Array, op: BlockOp, bytes: number, operations = 1): void {
+    add(u32, this.#lane + (OPS_AT[op] as number), operations);
     if (op !== OP_FLUSH) add(u32, this.#lane + (BYTES_AT[op] as number), bytes);
   }
 

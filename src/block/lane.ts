@@ -10,7 +10,6 @@ import type { BottomHalf } from '../aio/bottom-half.ts';
 import type { Clock } from '../aio/clock.ts';
 import type { AioContext } from '../aio/context.ts';
 import type { Core } from '../engine/core.ts';
-import type { LinearMemory } from '../engine/engine.ts';
 import {
   BACKEND_F_WRITE_CACHE,
   BACKEND_FLAGS,
@@ -20,9 +19,18 @@ import {
 } from '../layout.ts';
 import { EAGAIN, ECANCELED, ENOMEM } from '../spec.ts';
 import { BouncePool } from './bounce.ts';
-import { type BlockDriver, OP_WRITE, OP_WRITE_ZEROES, PENDING, REQ_FUA } from './driver.ts';
+import { type DirectBatch, LONG_WAY } from './direct-batch.ts';
+import { DirectTransfer } from './direct-transfer.ts';
+import {
+  type BlockDriver,
+  type OP_READ,
+  OP_WRITE,
+  OP_WRITE_ZEROES,
+  PENDING,
+  REQ_FUA,
+} from './driver.ts';
 import { errnoOfThrown } from './error.ts';
-import { type BackendStats, LaneFigures } from './lane-figures.ts';
+import { type BackendStats, LaneFigures, TIMED_ONE_IN } from './lane-figures.ts';
 import { LaneRequest } from './lane-request.ts';
 import { checkRequest, verdictOf } from './request-check.ts';
 import { MORE, type Transfer, type TransferOwner } from './transfer.ts';
@@ -47,9 +55,6 @@ export interface LaneBackend {
   laneClosed(lane: BackendLane): void;
 }
 
-/** Of the requests that settle at once, one in so many is timed: reading a clock is not free. */
-const TIMED_ONE_IN = 1024;
-
 export class BackendLane implements TransferOwner {
   /** Core address of the lane's words (LANE_*). */
   readonly address: number;
@@ -72,12 +77,12 @@ export class BackendLane implements TransferOwner {
   #opened = false;
   #closed = false;
   #submitted = 0;
+  readonly #directTransfer: DirectTransfer;
   /** Nested `plug` calls; and whether they hold the gate. */
   #plugged = 0;
   #holdsGate = false;
   /** A view of core memory; `#words` says when it is still good. */
   #u32: Uint32Array;
-  readonly #viewsDetach: boolean;
   /** `core.ramU8` as last looked at: tells whether a vector lies in guest RAM. */
   #ram: Uint8Array;
 
@@ -103,7 +108,13 @@ export class BackendLane implements TransferOwner {
     });
     this.#ram = core.ramU8;
     this.#u32 = core.u32;
-    this.#viewsDetach = isWasmMemory(core.memory);
+    this.#directTransfer = new DirectTransfer(
+      core,
+      backend.address,
+      driver,
+      this.#figures,
+      this.#clock,
+    );
   }
 
   /** Requests inside the gate. */
@@ -177,6 +188,22 @@ export class BackendLane implements TransferOwner {
     this.#leave();
   }
 
+  /**
+   * May `transfer` be used? Not if a part must be bounced, or a flush must follow a write.
+   */
+  get direct(): boolean {
+    const { settles, alignment } = this.driver;
+    return settles === 'inline' && alignment === 1;
+  }
+
+  /**
+   * Does all members of a batch, as `submit` would one by one. Inside `plug`, on a `direct` lane.
+   */
+  transfer(op: typeof OP_READ | typeof OP_WRITE, batch: DirectBatch): void {
+    if (this.#holdsGate) this.#directTransfer.run(op, batch);
+    else batch.results.fill(LONG_WAY, 0, batch.count);
+  }
+
   /** Tells a drain to look again: after SERVE_WAKE of the engine. */
   wake(): void {
     this.#backend.wake();
@@ -241,7 +268,7 @@ export class BackendLane implements TransferOwner {
     const { alignment } = this.driver;
     const { bytes, count, starts, lengths } = request.vector;
     if (alignment === 1) return true;
-    if (bytes !== this.#ram || !isWasmMemory(this.#core.ram)) return false;
+    if (bytes !== this.#ram || !this.#core.ramViewsDetach) return false;
     for (let i = 0; i < count; i++) {
       if (starts[i]! % alignment !== 0 || lengths[i]! % alignment !== 0) return false;
     }
@@ -341,7 +368,7 @@ export class BackendLane implements TransferOwner {
    * that has grown is detached, or, if shared, still shows the same bytes.
    */
   #words(): Uint32Array {
-    if (!this.#viewsDetach || this.#u32.length === 0) this.#u32 = this.#core.u32;
+    if (!this.#core.viewsDetach || this.#u32.length === 0) this.#u32 = this.#core.u32;
     return this.#u32;
   }
 
@@ -400,9 +427,4 @@ export class BackendLane implements TransferOwner {
     if (quiesce > 0) return; // closed again meanwhile: we are told again
     for (const tell of [...this.onOpen]) tell();
   }
-}
-
-/** Its bytes are page-aligned, and its views end when it grows. Of whatever realm. */
-function isWasmMemory(memory: LinearMemory): boolean {
-  return Object.prototype.toString.call(memory) === '[object WebAssembly.Memory]';
 }

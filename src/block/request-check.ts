@@ -31,13 +31,18 @@ export function verdictOf(
   if (flags & BACKEND_F_NO_MEDIUM) return -ENOMEDIUM;
   const readOnly = (flags & BACKEND_F_READ_ONLY) !== 0;
   if (op === OP_FLUSH) return readOnly ? 0 : GO_ON;
-  const sectors =
-    (u32[(backend + BACKEND_CAPACITY_HI) >>> 2] as number) * 0x1_0000_0000 +
-    (u32[(backend + BACKEND_CAPACITY_LO) >>> 2] as number);
-  if (end > sectors * SECTOR_SIZE) return -EIO;
+  if (end > capacityOf(u32, backend)) return -EIO;
   if (readOnly && op !== OP_READ) return -EPERM;
   if (alignment > 1 && (offset % alignment !== 0 || length % alignment !== 0)) return -EINVAL;
   return length === 0 ? 0 : GO_ON;
+}
+
+/** Bytes of the disk. */
+export function capacityOf(u32: Uint32Array, backend: number): number {
+  const sectors =
+    (u32[(backend + BACKEND_CAPACITY_HI) >>> 2] as number) * 0x1_0000_0000 +
+    (u32[(backend + BACKEND_CAPACITY_LO) >>> 2] as number);
+  return sectors * SECTOR_SIZE;
 }
 
 /** What the caller must get right: an Error, not an errno. */

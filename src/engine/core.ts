@@ -19,7 +19,7 @@ import { drainArena, feedArena, push } from './cluster-supply.ts';
 import { CoreError } from './core-error.ts';
 import type { Engine, LinearMemory } from './engine.ts';
 import { createJsEngine } from './js.ts';
-import { isShared, PAGE_BYTES, pagesFor } from './linear-memory.ts';
+import { isShared, isWasmMemory, PAGE_BYTES, pagesFor } from './linear-memory.ts';
 import type { EngineChoice } from './pick.ts';
 import { type CoreOptions, makePlan, type Plan } from './plan.ts';
 import {
@@ -62,6 +62,13 @@ export class Core {
   /** Where guest RAM lies: the same object, unless the guest's is a buffer of its own. */
   readonly ram: LinearMemory;
   readonly shared: boolean;
+  /**
+   * After a growth an old view of state either has length 0 or still shows the same bytes: one may
+   * be kept until then. False only for plain buffers, which are copied.
+   */
+  readonly viewsDetach: boolean;
+  /** As `viewsDetach`, of guest RAM. */
+  readonly ramViewsDetach: boolean;
   /** Address of the core header. */
   readonly header: number;
   /** Address of the region table. */
@@ -147,6 +154,8 @@ export class Core {
     this.memory = plan.memory;
     this.ram = plan.ram;
     this.shared = isShared(plan.memory);
+    this.viewsDetach = isWasmMemory(plan.memory);
+    this.ramViewsDetach = isWasmMemory(plan.ram);
     this.#maximum = plan.maximum;
     checkEngine(this.engine);
     if (attached) {

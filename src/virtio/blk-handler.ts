@@ -4,6 +4,7 @@
  * notifications and loops. QEMU: `virtio_blk_handle_request` and what it calls.
  */
 
+import { DirectBatch, LONG_WAY } from '../block/direct-batch.ts';
 import {
   OP_DISCARD,
   OP_FLUSH,
@@ -54,6 +55,8 @@ import {
 
 /** A type without direction and barrier (BL-2). */
 const TYPE_MASK = ~VIRTIO_BLK_T_OUT & ~VIRTIO_BLK_T_BARRIER;
+/** Sectors of a byte; exact, and cheaper than to divide. */
+const PER_SECTOR = 1 / SECTOR_SIZE;
 const DISCARD = VIRTIO_BLK_T_DISCARD & TYPE_MASK;
 const WRITE_ZEROES = VIRTIO_BLK_T_WRITE_ZEROES & TYPE_MASK;
 /** virtio_scsi_inhdr { errors, data_len, sense_len, residual: u32 } of old drivers. */
@@ -68,6 +71,7 @@ export class BlkHandler {
   readonly #records: BlkRecords;
   readonly #submitter: BlkSubmitter;
   readonly #merge = new MergeBatch();
+  readonly #direct = new DirectBatch();
   readonly #blockSectors: number;
   /** Bytes of the serial with its zero byte, if that has room in 20 bytes. */
   readonly #serialBytes: number;
@@ -140,7 +144,7 @@ export class BlkHandler {
     }
     if (merge.count > 0 && (merge.full || merge.write !== write)) this.submitBatch();
     merge.write = write;
-    merge.add(head, sector, bytes / SECTOR_SIZE, records.segments(head, write));
+    merge.add(head, sector, bytes * PER_SECTOR, records.segments(head, write));
     if (!this.#config.requestMerging) this.submitBatch();
   }
 
@@ -151,11 +155,45 @@ export class BlkHandler {
     if (merge.count > 1) merge.sort();
     for (let from = 0; from < merge.count; ) {
       const to = merge.runEnd(from, mergeSegments, mergeBytes / SECTOR_SIZE);
-      this.#submitRun(from, to);
+      if (to - from > 1 || !this.#collectDirect(from)) {
+        this.#transferDirect();
+        this.#submitRun(from, to);
+      }
       from = to;
     }
+    this.#transferDirect();
     merge.count = 0;
     merge.write = false;
+  }
+
+  /** Takes the short way if the data lies in one segment; false if it does not. */
+  #collectDirect(at: number): boolean {
+    const { heads, sectors, lengths, write } = this.#merge;
+    if (!this.#lane.direct) return false;
+    const bytes = lengths[at]! * SECTOR_SIZE;
+    const start = this.#records.dataStart(heads[at]!, write, bytes);
+    if (start < 0) return false;
+    this.#direct.add(at, sectors[at]! * SECTOR_SIZE, start, bytes);
+    return true;
+  }
+
+  #transferDirect(): void {
+    const direct = this.#direct;
+    const { heads, write } = this.#merge;
+    const { count, tags, results } = direct;
+    if (count === 0) return;
+    this.#lane.transfer(write ? OP_WRITE : OP_READ, direct);
+    direct.count = 0;
+    this.#records.revalidate();
+    for (let i = 0; i < count; i++) {
+      const at = tags[i]!;
+      if (results[i] === LONG_WAY) {
+        this.#submitRun(at, at + 1);
+        continue;
+      }
+      this.#records.setNext(heads[at]!, -1);
+      this.#submitter.ended(heads[at]!, results[i]!);
+    }
   }
 
   #submitRun(from: number, to: number): void {
@@ -249,8 +287,8 @@ export class BlkHandler {
     const capacity =
       u32[(backend + BACKEND_CAPACITY_HI) >>> 2]! * 0x1_0000_0000 +
       u32[(backend + BACKEND_CAPACITY_LO) >>> 2]!;
-    const sectors = bytes / SECTOR_SIZE;
-    if (bytes % logicalBlockSize !== 0 || sectorLo % this.#blockSectors !== 0) return false;
+    const sectors = bytes * PER_SECTOR;
+    if (bytes & (logicalBlockSize - 1) || sectorLo & (this.#blockSectors - 1)) return false;
     return sectors <= REQUEST_SECTORS_MAX && sectors <= capacity && sector <= capacity - sectors;
   }
 

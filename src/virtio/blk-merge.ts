@@ -18,6 +18,13 @@ export class MergeBatch {
   readonly lengths = new Float64Array(MERGE_REQUESTS_MAX);
   readonly segments = new Uint32Array(MERGE_REQUESTS_MAX);
 
+  readonly #keys = new Float64Array(MERGE_REQUESTS_MAX);
+  readonly #old = {
+    heads: new Uint32Array(MERGE_REQUESTS_MAX),
+    lengths: new Float64Array(MERGE_REQUESTS_MAX),
+    segments: new Uint32Array(MERGE_REQUESTS_MAX),
+  };
+
   get full(): boolean {
     return this.count === MERGE_REQUESTS_MAX;
   }
@@ -32,28 +39,40 @@ export class MergeBatch {
   }
 
   /**
-   * Sorts by sector; requests of the same sector keep their order. An insertion sort: short lists,
-   * mostly sorted ones, and nothing is allocated.
+   * Sorts by sector; requests of the same sector keep their order. An insertion sort of keys that
+   * hold sector and place: short lists, and nothing is allocated.
    */
   sort(): void {
-    const { heads, sectors, lengths, segments } = this;
-    for (let i = 1; i < this.count; i++) {
-      const sector = sectors[i]!;
-      if (sectors[i - 1]! <= sector) continue;
-      const head = heads[i]!;
-      const length = lengths[i]!;
-      const count = segments[i]!;
+    const { count, sectors } = this;
+    const keys = this.#keys;
+    let sorted = true;
+    for (let i = 0; i < count; i++) {
+      const key = sectors[i]! * MERGE_REQUESTS_MAX + i;
       let at = i;
-      for (; at > 0 && sectors[at - 1]! > sector; at--) {
-        heads[at] = heads[at - 1]!;
-        sectors[at] = sectors[at - 1]!;
-        lengths[at] = lengths[at - 1]!;
-        segments[at] = segments[at - 1]!;
-      }
-      heads[at] = head;
-      sectors[at] = sector;
-      lengths[at] = length;
-      segments[at] = count;
+      for (; at > 0 && keys[at - 1]! > key; at--) keys[at] = keys[at - 1]!;
+      keys[at] = key;
+      if (at !== i) sorted = false;
+    }
+    if (!sorted) this.#arrange();
+  }
+
+  /** Brings the tables into the order of the keys. */
+  #arrange(): void {
+    const { count, heads, sectors, lengths, segments } = this;
+    const keys = this.#keys;
+    const old = this.#old;
+    for (let i = 0; i < count; i++) {
+      old.heads[i] = heads[i]!;
+      old.lengths[i] = lengths[i]!;
+      old.segments[i] = segments[i]!;
+    }
+    for (let i = 0; i < count; i++) {
+      const sector = Math.floor(keys[i]! / MERGE_REQUESTS_MAX);
+      const from = keys[i]! - sector * MERGE_REQUESTS_MAX;
+      heads[i] = old.heads[from]!;
+      sectors[i] = sector;
+      lengths[i] = old.lengths[from]!;
+      segments[i] = old.segments[from]!;
     }
   }
 

@@ -53,6 +53,11 @@ export class BlkRecords {
     this.u32 = this.#core.u32;
   }
 
+  /** As `refresh`, for less: on the way of each request. */
+  revalidate(): void {
+    if (this.u32.length === 0 || !this.#core.viewsDetach) this.u32 = this.#core.u32;
+  }
+
   /** Type as the driver wrote it. */
   type(head: number): number {
     return this.#get(head, RECORD_TYPE);
@@ -134,6 +139,21 @@ export class BlkRecords {
       left -= part;
       skip = 0;
     }
+  }
+
+  /**
+   * Where the data of a read or write begins in guest RAM's buffer if it lies in one segment, as
+   * `appendData` would append it; else -1.
+   */
+  dataStart(head: number, write: boolean, bytes: number): number {
+    const slot = write ? 1 : this.#get(head, RECORD_OUT_COUNT);
+    if (slot >= BLOCK_SEGMENTS) return -1;
+    const segment =
+      (this.#get(head, RECORD_SEGMENTS) >>> 2) + (BLOCK_FIRST >>> 2) + slot * SEGMENT_WORDS;
+    // To the disk the header must be the whole of the first segment, and data all of the second.
+    if (write && this.segmentLength(head, 0) !== VIRTIO_BLK_OUTHDR_SIZE) return -1;
+    if (this.u32[segment + (SEGMENT_LENGTH >>> 2)]! < bytes) return -1;
+    return this.u32[segment]!;
   }
 
   /** Length of segment `index` of the chain, readable ones first. */

@@ -80,13 +80,18 @@ export class BlkSubmitter {
     request.tag = first;
     request.done = this.#settled;
     const result = this.#lane.submit(request);
-    this.#records.refresh();
+    this.#records.revalidate();
     if (result === PENDING) {
       this.submitted++;
       this.#inFlight[first] = request;
       return;
     }
     request.release();
+    this.ended(first, result);
+  }
+
+  /** Those linked from `first` on have ended with `result`, or met a closed gate (-EAGAIN). */
+  ended(first: number, result: number): void {
     if (result === -EAGAIN) this.#park(first);
     else this.#finish(first, result);
   }

@@ -1,0 +1,140 @@
+import { describe, expect, it } from 'vitest';
+import { DirectBatch, LONG_WAY } from '#src/block/direct-batch';
+import { OP_READ, OP_WRITE, PENDING, REQ_FUA } from '#src/block/driver';
+import { EAGAIN, EIO, EPERM } from '#src/spec';
+import { rig } from './rig.ts';
+import { fillRead, ScriptDriver } from './script-driver.ts';
+
+/** A batch of `count` requests of 512 bytes from sector 0 on, into guest RAM from byte 4096 on. */
+function batchOf(count: number): DirectBatch {
+  const batch = new DirectBatch();
+  for (let i = 0; i < count; i++) batch.add(i, i * 512, 4096 + i * 512, 512);
+  return batch;
+}
+
+const resultsOf = (batch: DirectBatch) => [...batch.results.subarray(0, batch.count)];
+
+describe('the short way of a lane', () => {
+  it('is open to drivers that settle inline and take any alignment', async () => {
+    expect((await rig(new ScriptDriver('inline'))).lane.direct).toBe(true);
+    expect((await rig(new ScriptDriver('loop'))).lane.direct).toBe(false);
+    const aligned = new ScriptDriver('inline');
+    aligned.alignment = 512;
+    expect((await rig(aligned)).lane.direct).toBe(false);
+  });
+
+  it('BB-27 does each member, one after the other, into guest RAM, and counts them', async () => {
+    const driver = new ScriptDriver('inline', (request) => {
+      fillRead(request, request.offset / 512 + 1);
+      clock.advance(10);
+      return request.length;
+    });
+    const { lane, backend, core, clock } = await rig(driver);
+    const batch = batchOf(3);
+    lane.plug();
+    lane.transfer(OP_READ, batch);
+    lane.unplug();
+    expect(resultsOf(batch)).toEqual([0, 0, 0]);
+    expect(driver.asked.map(({ offset, length }) => [offset, length])).toEqual([
+      [0, 512],
+      [512, 512],
+      [1024, 512],
+    ]);
+    expect([0, 1, 2].map((i) => core.ramU8[4096 + i * 512])).toEqual([1, 2, 3]);
+    const { read } = backend.stats();
+    expect([read.operations, read.bytes]).toEqual([3, 1536]);
+    expect(read.latencyNs).toBe(30);
+  });
+
+  it('BB-2 needs the gate: outside of plug, and at a closed gate, nothing reaches the driver', async () => {
+    const driver = new ScriptDriver('inline');
+    const { lane, backend } = await rig(driver);
+    const batch = batchOf(2);
+    lane.transfer(OP_READ, batch);
+    backend.quiesce();
+    lane.plug();
+    lane.transfer(OP_READ, batch);
+    expect(resultsOf(batch)).toEqual([LONG_WAY, LONG_WAY]);
+    lane.unplug();
+    backend.unquiesce();
+    expect(driver.asked).toEqual([]);
+  });
+
+  it('stops where the gate closes: the rest is told so', async () => {
+    const driver = new ScriptDriver('inline');
+    const { lane, backend } = await rig(driver);
+    driver.answer = (request) => {
+      if (request.offset === 512) backend.quiesce();
+      return request.length;
+    };
+    const batch = batchOf(4);
+    lane.plug();
+    lane.transfer(OP_READ, batch);
+    lane.unplug();
+    expect(resultsOf(batch)).toEqual([0, 0, -EAGAIN, -EAGAIN]);
+    expect([driver.asked.length, lane.inFlight, backend.stats().failed]).toEqual([2, 0, 0]);
+    backend.unquiesce();
+  });
+
+  it('BB-4 leaves what lies beyond the end to the long way, and what ends there not', async () => {
+    const driver = new ScriptDriver('inline', undefined, 1024);
+    const { lane } = await rig(driver);
+    const batch = new DirectBatch();
+    batch.add(0, 512, 4096, 512);
+    batch.add(1, 512, 4096, 513);
+    batch.add(2, 1024, 4096, 512);
+    lane.plug();
+    lane.transfer(OP_READ, batch);
+    lane.unplug();
+    expect(resultsOf(batch)).toEqual([0, LONG_WAY, LONG_WAY]);
+    expect(driver.asked).toHaveLength(1);
+  });
+
+  it('tells errors, counts them, and leaves short transfers to the long way', async () => {
+    const answers = [512, 0, 511, -EPERM, -EAGAIN, PENDING];
+    const driver = new ScriptDriver('inline', () => {
+      const answer = answers.shift();
+      if (answer === undefined) throw Object.assign(new Error('worn out'), { code: 'EIO' });
+      return answer;
+    });
+    const { lane, backend } = await rig(driver);
+    const batch = batchOf(7);
+    lane.plug();
+    lane.transfer(OP_READ, batch);
+    lane.unplug();
+    expect(resultsOf(batch)).toEqual([0, LONG_WAY, LONG_WAY, -EPERM, -EIO, -EIO, -EIO]);
+    const { failed, read } = backend.stats();
+    expect([failed, read.operations]).toEqual([4, 1]);
+  });
+
+  it('BB-21 passes FUA on if the driver can, and goes the long way if not', async () => {
+    const driver = new ScriptDriver('inline');
+    const { lane, backend } = await rig(driver);
+    const write = () => {
+      const batch = batchOf(1);
+      lane.plug();
+      lane.transfer(OP_WRITE, batch);
+      lane.unplug();
+      return resultsOf(batch)[0];
+    };
+    backend.writeCache = true;
+    expect([write(), driver.asked.at(-1)?.flags]).toEqual([0, 0]);
+    backend.writeCache = false;
+    expect([write(), driver.asked.at(-1)?.flags]).toEqual([0, REQ_FUA]);
+    driver.fua = false;
+    expect([write(), driver.asked.length]).toEqual([LONG_WAY, 2]);
+  });
+
+  it('BB-22 leaves writes of a read-only disk to the long way', async () => {
+    const driver = new ScriptDriver('inline');
+    driver.readOnly = true;
+    const { lane } = await rig(driver);
+    const batch = batchOf(1);
+    lane.plug();
+    lane.transfer(OP_WRITE, batch);
+    expect([resultsOf(batch), driver.asked]).toEqual([[LONG_WAY], []]);
+    lane.transfer(OP_READ, batch);
+    lane.unplug();
+    expect(resultsOf(batch)).toEqual([0]);
+  });
+});
