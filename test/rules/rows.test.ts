@@ -1,0 +1,50 @@
+/** test/rows.md: every behaviour row that is built, with the title of the test that holds it. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+
+const testFolder = fileURLToPath(new URL('..', import.meta.url));
+
+/** Rows that are built: `VQ-1..14` is each of them. */
+const built = [
+  ...['BH-1..9', 'BH-11', 'NT-9', 'TM-1..3', 'BB-1', 'BB-2', 'BB-4', 'BB-12', 'BB-21', 'BB-22'],
+  ...['BB-27', 'VQ-1..14', 'BG-1..12', 'BG-14..17', 'BG-19..20', 'VC-1..6', 'VC-8..9'],
+  ...['PC-1..10', 'MM-1..8', 'BL-1..14', 'BL-17..18', 'BL-21', 'HN-15'],
+].flatMap((range) => {
+  const [, name, first, last] = /^([A-Z]+)-(\d+)(?:\.\.(\d+))?$/.exec(range) as RegExpExecArray;
+  const count = Number(last ?? first) - Number(first) + 1;
+  return Array.from({ length: count }, (_, i) => `${name}-${Number(first) + i}`);
+});
+
+function files(folder: string): string[] {
+  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+    if (entry.name === 'node_modules') return [];
+    const path = join(folder, entry.name);
+    return entry.isDirectory() ? files(path) : [path];
+  });
+}
+
+/** `| VQ-3 | VQ-3: pop order ... |` */
+const table = readFileSync(join(testFolder, 'rows.md'), 'utf8')
+  .split('\n')
+  .flatMap((line) => {
+    const match = /^\|\s*([A-Z]{2}-\d+)\s*\|\s*(.+?)\s*\|$/.exec(line);
+    return match ? [{ row: match[1] as string, title: match[2] as string }] : [];
+  });
+
+describe('the table of rows', () => {
+  it('names a test for every row that is built', () => {
+    const named = new Set(table.map(({ row }) => row));
+    expect(built.filter((row) => !named.has(row))).toEqual([]);
+  });
+
+  it('names only tests that exist', () => {
+    const sources = files(testFolder)
+      .filter((path) => path.endsWith('.ts') && !path.endsWith('rows.test.ts'))
+      .map((path) => readFileSync(path, 'utf8').replaceAll("\\'", "'"))
+      .join('\n');
+    const missing = table.filter(({ title }) => !sources.includes(title.replaceAll('\\|', '|')));
+    expect(missing).toEqual([]);
+  });
+});
