@@ -15,7 +15,7 @@ export type CoreErrorCode =
   | 'EABI'
   | 'EPERM';
 
-/** The core's own refusal; nothing was changed. `cause` is the platform's error, if there was one. */
+/** The core's own refusal; nothing was changed. `cause` is the platform's error, if any. */
 export class CoreError extends Error {
   readonly code: CoreErrorCode;
 

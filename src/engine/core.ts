@@ -332,7 +332,7 @@ export class Core {
 const GAP = 64;
 
 /**
- * What `auto` takes if the platform forbids to compile a module. Any other error is thrown again: it
+ * What `auto` takes if the platform forbids to compile a module. Any other error is thrown on: it
  * is the caller's to know of.
  */
 function choiceAfter(error: unknown, options: CoreOptions): EngineChoice {

@@ -78,7 +78,7 @@ function checkRegion(region: Region, bytes: number, arenas: readonly Range[]): v
   if (arena) {
     throw new CoreError(
       'EOVERLAP',
-      `${name(region)} at offset ${hex(offset)} covers the core's own memory at ${hex(arena.start)}`,
+      `${name(region)} at offset ${hex(offset)} covers the core's memory at ${hex(arena.start)}`,
     );
   }
 }

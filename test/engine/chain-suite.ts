@@ -24,7 +24,7 @@ import {
 } from '#src/layout';
 import { VIRTQ_DESC_F_INDIRECT } from '#src/spec';
 import { type Contestant, RAM_AT } from './machine.ts';
-import { type Buffer, NEXT, WRITE } from './raw-ring.ts';
+import { type Buffer, NEXT, RawRing, WRITE } from './raw-ring.ts';
 import { brokenBy, expectIdle, INDIRECT, popOne, queueWord, type Rig, rig } from './rig.ts';
 
 const TABLE = VIRTQ_DESC_F_INDIRECT;
@@ -92,6 +92,22 @@ export function chainSuite(contestant: Contestant): void {
       r.ring.describe(7, one);
       const popped = popOne(r, [{ ...one, flags: NEXT, next }]);
       expect(verdictOf(r, popped)).toBe(next === 7 ? 0 : BROKEN_NEXT);
+    }
+  });
+
+  it('BG-2 a good descriptor right behind the table is not part of it', () => {
+    for (const next of [7, 8]) {
+      const r = rig(contestant, { num: 16, capacity: 16 });
+      const { machine, engine, queue, ring } = r;
+      const half = new RawRing(machine, queue, 8, r.room + 4096);
+      engine.queueReset(queue);
+      const { avail, used } = half;
+      expect(engine.queueEnable(queue, 8, 0, ring.desc, 0, avail, 0, used, 0)).toBe(0);
+      for (let i = 0; i < 16; i++) ring.describe(i, one);
+      ring.describe(0, { ...one, flags: NEXT, next });
+      half.offer(0);
+      expect(engine.queuePop(queue, 1)).toBe(next === 7 ? 1 : POP_BROKEN);
+      expect(brokenBy(r)).toBe(next === 7 ? 0 : BROKEN_NEXT);
     }
   });
 
@@ -238,6 +254,15 @@ export function chainSuite(contestant: Contestant): void {
     }
   });
 
+  it('BG-11 1024 descriptors of the ring are a chain, 1025 break the queue', () => {
+    for (const beyond of [0, 1]) {
+      const r = rig(contestant, { num: 2048, stateBytes: 16 * 65536 });
+      const list = Array.from({ length: SEGMENTS_MAX + beyond }, () => ({ at: r.room, length: 2 }));
+      const popped = popOne(r, list);
+      expect(verdictOf(r, popped)).toBe(beyond ? BROKEN_TOO_LONG : 0);
+    }
+  });
+
   it('BG-11 a block of 15 segments is full at 15, and a second one begins at 16', () => {
     for (const length of [14, 15, 16, 30, 31]) {
       const r = rig(contestant, { num: 64 });
@@ -266,6 +291,59 @@ export function chainSuite(contestant: Contestant): void {
         if (!beyond) expect(r.ring.field(0, field)).toBe(0xffffffff);
       }
     }
+  });
+
+  it('BG-6 to BG-11 one descriptor that breaks two rules: the first in the contract counts', () => {
+    const far = RAM_AT - 4096;
+    const writable = { ...one, flags: WRITE };
+    const table = { at: room, length: 16, flags: TABLE };
+    expect(verdict([writable, { at: far, length: 0 }])).toBe(BROKEN_ZERO_LENGTH);
+    expect(verdict([writable, { at: far, length: 8 }])).toBe(BROKEN_ORDER);
+    expect(verdict([{ ...table, length: 8, flags: TABLE | NEXT }])).toBe(BROKEN_INDIRECT);
+    expect(verdict([{ ...table, length: 0 }], 0)).toBe(BROKEN_INDIRECT);
+    expect(verdict([{ ...table, at: far, length: 8 }])).toBe(BROKEN_INDIRECT_SIZE);
+    expect(verdict([{ ...table, at: far }])).toBe(BROKEN_ADDRESS);
+  });
+
+  it('BG-11 2^32 - 1 and 2^32 bytes without a table', () => {
+    const ramBytes = 256 * 65536;
+    for (const flags of [0, WRITE]) {
+      for (const length of [ramBytes - 1, ramBytes]) {
+        const r = rig(contestant, { num: 512, ramBytes, stateBytes: 16 * 65536 });
+        const huge = { at: RAM_AT, length: ramBytes, flags };
+        const popped = popOne(r, [...Array(255).fill(huge), { ...huge, length }]);
+        expect(verdictOf(r, popped)).toBe(length === ramBytes ? BROKEN_TOO_LONG : 0);
+        const field = flags === 0 ? RECORD_OUT_BYTES : RECORD_IN_BYTES;
+        if (popped === 1) expect(r.ring.field(0, field)).toBe(0xffffffff);
+      }
+    }
+  });
+
+  it('BG-11 a chain of 4 GiB is too long where it gets so long, whatever comes behind', () => {
+    const ramBytes = 256 * 65536;
+    const huge = { at: RAM_AT, length: ramBytes };
+    const far = { at: RAM_AT - 4096, length: ramBytes };
+    const less = { ...huge, length: ramBytes - 1 };
+    /** Behind 255 buffers of 16 MiB, readable or writable. */
+    const behind = (flags: number, ...last: Buffer[]) => {
+      const r = rig(contestant, { features: INDIRECT, ramBytes });
+      const list = [...Array(255).fill({ ...huge, flags }), ...last];
+      return verdictOf(r, throughTable(r, room + 65536, list));
+    };
+    const outside = { ...one, flags: NEXT, next: 999 };
+    const empty = { at: room, length: 0 };
+    const nested = { at: room, length: 16, flags: TABLE };
+    expect(behind(0, less)).toBe(0);
+    for (const next of [empty, outside, far, nested, one]) {
+      expect(behind(0, huge, next)).toBe(BROKEN_TOO_LONG);
+    }
+    expect(behind(WRITE, { ...huge, flags: WRITE }, one)).toBe(BROKEN_TOO_LONG);
+    expect(behind(0, far)).toBe(BROKEN_TOO_LONG);
+    expect(behind(WRITE, huge)).toBe(BROKEN_ORDER);
+    expect(behind(0, nested)).toBe(BROKEN_INDIRECT);
+    expect(behind(0, less, empty)).toBe(BROKEN_ZERO_LENGTH);
+    expect(behind(0, less, nested)).toBe(BROKEN_INDIRECT);
+    expect(behind(0, { ...less, flags: NEXT, next: 999 })).toBe(BROKEN_NEXT);
   });
 
   it('BG-15 descriptors rewritten after the pop change nothing', () => {

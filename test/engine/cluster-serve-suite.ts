@@ -9,6 +9,7 @@ import {
   BACKEND_F_NO_MEDIUM,
   BACKEND_F_READ_ONLY,
   BACKEND_FLAGS,
+  BACKEND_QUIESCE,
   BACKEND_SIZE,
   BROKEN_ENGINE,
   CHAIN_BLOCKS_MAX,
@@ -277,6 +278,14 @@ export function clusterServeSuite(contestant: Contestant): void {
     expect(serve(0)).toBe(0);
   });
 
+  it('what is left has left the gate: it comes back through it', () => {
+    const { engine, lane, offer, serve } = make();
+    offer(0, VIRTIO_BLK_T_FLUSH, 0, end(0));
+    offer(2, OUT, 0, from(data, 512), end(2));
+    expect(serve()).toBe(1 + SERVE_INTERRUPT);
+    expect(engine.gateInFlight(lane)).toBe(0);
+  });
+
   it('a write that finds the arena empty is left, later requests are served', () => {
     const { disk, offer, serve, status, ring, figure } = make({ fresh: 2 });
     offer(0, OUT, 127, from(data, 1024), end(0)); // its second sector is in another cluster
@@ -298,6 +307,24 @@ export function clusterServeSuite(contestant: Contestant): void {
     expect(engine.gateOpen(backend)).toBe(0);
     expect(serve(1)).toBe(SERVE_INTERRUPT);
     expect([status(0), engine.gateInFlight(lane)]).toEqual([OK, 0]);
+  });
+
+  it('a gate that closes meanwhile wakes main when the batch leaves', () => {
+    const r = make();
+    const { machine, engine, queue, lane, disk, offer } = r;
+    offer(0, OUT, 0, from(data, 512), end(0));
+    expect(r.serve()).toBe(SERVE_INTERRUPT);
+    // The backend's words are moved into the disk's cluster, where a write of the guest closes it.
+    const cluster = Math.max(...disk.used);
+    const backend = cluster + 1024;
+    machine.u8.copyWithin(backend, r.backend, r.backend + BACKEND_SIZE);
+    machine.ram8.set(machine.u8.subarray(backend, backend + BACKEND_SIZE), data);
+    machine.ram32[(data + BACKEND_QUIESCE) >>> 2] = 1;
+    offer(3, OUT, 2, from(data, 512), end(3));
+    expect(engine.blkPop(queue, 1)).toBe(1);
+    expect(engine.clusterServe(queue, 1, backend, lane)).toBe(SERVE_INTERRUPT + SERVE_WAKE);
+    expect([r.status(3), engine.gateInFlight(lane)]).toEqual([OK, 0]);
+    expect(engine.clusterServe(queue, 0, backend, lane)).toBe(0);
   });
 
   it('without a disk or a medium all is left, and the gate is not asked', () => {

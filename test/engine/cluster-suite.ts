@@ -162,6 +162,15 @@ export function clusterSuite(contestant: Contestant): void {
     }
   });
 
+  it('the end of the last cluster is zeroed and the rest of it stays', () => {
+    const { machine, disk, buffer, bytes } = make({ size: GIB + CLUSTER + 1024 });
+    machine.u8.fill(7, buffer, buffer + 1024);
+    disk.write(GIB + CLUSTER, buffer, 1024);
+    disk.zero(GIB + CLUSTER + 512, 512, 1);
+    const seen = bytes(GIB + CLUSTER, 1024);
+    expect([seen[511], seen[512], disk.clusters]).toEqual([7, 0, 2]);
+  });
+
   it('freed clusters are used again before fresh ones, last given back first', () => {
     const { machine, disk, buffer } = make();
     disk.write(0, buffer, 3 * CLUSTER);

@@ -27,7 +27,15 @@ export function copySuite(contestant: Contestant): void {
     return { ...r, out, into, bytes, scratch };
   }
 
-  const shapes = [[1], [16], [512, 1, 3], [5, 1000, 64], Array(20).fill(13)];
+  const shapes = [
+    [1],
+    [16],
+    [512, 1, 3],
+    [5, 1000, 64],
+    Array(20).fill(13),
+    Array(15).fill(3),
+    Array(30).fill(2),
+  ];
 
   it('copyFromChain takes any part of the readable bytes', () => {
     for (const lengths of shapes) {

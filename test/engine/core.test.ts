@@ -259,7 +259,7 @@ describe('guest regions', () => {
     [
       'one reaches into the core’s memory',
       'EOVERLAP',
-      /covers the core's own memory at 0x0/,
+      /covers the core's memory at 0x0/,
       [{ guest: page - 1, size: 2, offset: ram - 1 }],
     ],
     ['no size', 'EINVAL', /whole numbers/, [{ guest: 0, size: 0, offset: ram }]],

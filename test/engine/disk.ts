@@ -8,6 +8,7 @@ import {
   ARENA_SIZE,
   CLUSTER_BYTES,
   CLUSTER_L1_SHIFT,
+  CLUSTER_L2_ENTRIES,
   DISK_ARENA,
   DISK_CLUSTERS,
   DISK_L1,
@@ -66,6 +67,15 @@ export class Disk {
     let top = machine.word(this.arena + ARENA_FREE) & 0xffff;
     for (; top !== 0; top = machine.word(top * CLUSTER_BYTES) & 0xffff) free.push(top);
     return { fresh: (range >>> 16) - (range & 0xffff), free };
+  }
+
+  /** Addresses of the clusters in the first level-2 table, and of that table. */
+  get used(): number[] {
+    const { machine } = this;
+    const table = machine.word(machine.word(this.address + DISK_L1));
+    if (table === 0) return [];
+    const slots = machine.u32.subarray(table >>> 2, (table >>> 2) + CLUSTER_L2_ENTRIES);
+    return [table, ...slots.filter((cluster) => cluster !== 0)];
   }
 
   read(offset: number, address: number, length: number, ram = 0): number {

@@ -9,6 +9,7 @@ import { chainSuite } from './chain-suite.ts';
 import { clusterServeSuite } from './cluster-serve-suite.ts';
 import { clusterSuite } from './cluster-suite.ts';
 import { copySuite } from './copy-suite.ts';
+import { edgeSuite } from './edge-suite.ts';
 import { enableSuite } from './enable-suite.ts';
 import type { Contestant } from './machine.ts';
 import { memorySuite } from './memory-suite.ts';
@@ -19,6 +20,7 @@ import { wordsSuite } from './words-suite.ts';
 export function engineSuite(contestant: Contestant): void {
   describe(contestant.name, () => {
     describe('rings', () => ringSuite(contestant));
+    describe('edges', () => edgeSuite(contestant));
     describe('rings enabled', () => enableSuite(contestant));
     describe('chains', () => chainSuite(contestant));
     describe('guest memory', () => memorySuite(contestant));

@@ -130,6 +130,21 @@ export function memorySuite(contestant: Contestant): void {
     expect(verdict({ at: 0xffff_efff, length: 2 }, crossing)).toBe(BROKEN_ADDRESS);
   });
 
+  it('VQ-4 adjacent regions that meet at 4 GiB', () => {
+    const meeting: Region[] = [
+      { guest: 0xffff_f000, size: 4096, offset: RAM_AT + 8192 },
+      { guest: 2 ** 32, size: 4096, offset: RAM_AT },
+    ];
+    expect(segments({ at: 0xffff_fffe, length: 4 }, meeting)).toEqual([
+      [RAM_AT + 12286, 2],
+      [RAM_AT, 2],
+    ]);
+    expect(segments({ at: 0xffff_ffff, length: 1 }, meeting)).toEqual([[RAM_AT + 12287, 1]]);
+    expect(segments({ at: 2 ** 32 + 1, length: 1 }, meeting)).toEqual([[RAM_AT + 1, 1]]);
+    expect(verdict({ at: 0xffff_fffe, length: 4099 }, meeting)).toBe(BROKEN_ADDRESS);
+    expect(verdict({ at: 0, length: 1 }, meeting)).toBe(BROKEN_ADDRESS);
+  });
+
   it('BG-10 without regions no address is good', () => {
     expect(verdict({ at: RAM_AT, length: 1 }, [])).toBe(BROKEN_ADDRESS);
   });
@@ -160,7 +175,6 @@ export function memorySuite(contestant: Contestant): void {
     const r = rig(contestant);
     expect(popOne(r, [{ at: r.room, length: 4 }])).toBe(1);
     const pages = r.machine.ram.grow(4);
-    if (r.machine.state !== r.machine.ram) r.machine.state.grow(4);
     const fresh = pages * 65536;
     r.machine.setRegions([
       { guest: RAM_AT, size: MIB, offset: RAM_AT },
@@ -175,6 +189,10 @@ export function memorySuite(contestant: Contestant): void {
     r.machine.ram8.fill(0xee, fresh, fresh + 65536);
     expect(r.engine.zeroChain(r.queue, 1, 65535, 9)).toBe(1);
     expect([...r.machine.ram8.subarray(fresh + 65534, fresh + 65536)]).toEqual([0xee, 0]);
+    const scratch = r.machine.state.grow(1) * 65536;
+    r.machine.u8[scratch] = 0xdd;
+    expect(r.engine.copyToChain(r.queue, 1, 65535, scratch, 1)).toBe(1);
+    expect(r.machine.ram8[fresh + 65535]).toBe(0xdd);
   });
 
   it('rings and buffers above 2 GiB, up to the end of 4 GiB', () => {

@@ -163,7 +163,8 @@ export function notifySuite(contestant: Contestant): void {
     expect(r.engine.queueSetNotification(r.queue, 1)).toBe(0);
     expect(r.ring.usedFlags).toBe(0);
     expect(queueWord(r, QUEUE_NOTIFICATION)).toBe(1);
-    expect(r.ring.availEvent).toBe(0); // no event field without EVENT_IDX
+    complete(r, 2);
+    expect(r.ring.availEvent).toBe(0); // no event field without EVENT_IDX: somebody else's bytes
   });
 
   it('VQ-9 kicks off and on by avail_event: written when on, left alone when off', () => {
@@ -177,6 +178,9 @@ export function notifySuite(contestant: Contestant): void {
     expect(r.engine.queuePop(r.queue, 8)).toBe(1);
     expect(r.ring.availEvent).toBe(3);
     expect(r.engine.queueSetNotification(r.queue, 1)).toBe(0);
+    r.ring.offer(3);
+    expect(r.engine.queueSetNotification(r.queue, 0)).toBe(0);
+    expect(r.ring.availEvent).toBe(3); // as it was: 4 would ask for a kick
     expect(r.ring.usedFlags).toBe(0);
   });
 

@@ -161,9 +161,14 @@ export class RawRing {
     return list;
   }
 
+  /** Address of the list of heads popped last. */
+  get listAt(): number {
+    return this.machine.word(this.queue + QUEUE_BATCH);
+  }
+
   /** The `index`-th head of the last batch. */
   batch(index: number): number {
-    return this.machine.word(this.machine.word(this.queue + QUEUE_BATCH) + index * 4);
+    return this.machine.word(this.listAt + index * 4);
   }
 
   /** Lists heads to be pushed; returns how many. */

@@ -23,6 +23,7 @@ import {
   RECORD_FREE,
   RECORD_IN_FLIGHT,
   RECORD_STATE,
+  RECORD_STATUS_AT,
   RECORD_WRITTEN,
 } from '#src/layout';
 import type { Contestant } from './machine.ts';
@@ -189,12 +190,15 @@ export function ringSuite(contestant: Contestant): void {
   });
 
   it('VQ-5 VQ-6 requests may end in any order, each with the bytes really written', () => {
-    const { engine, queue, ring, machine } = filled(4);
+    const { engine, queue, ring, machine, room } = filled(4);
     ring.offer(0, 1, 2);
     expect(engine.queuePop(queue, 8)).toBe(3);
     machine.setWord(ring.record(1) + RECORD_WRITTEN, 0xfffffff0);
     machine.setWord(ring.record(2) + RECORD_WRITTEN, 7);
+    machine.setWord(ring.record(2) + RECORD_STATUS_AT, room);
+    machine.ram8[room] = 0x77;
     expect(ring.push(2, 0)).toBe(1);
+    expect(machine.ram8[room]).toBe(0x77); // a raw push writes no status
     expect(ring.usedIdx).toBe(2);
     expect(ring.usedElement(0)).toEqual({ id: 2, length: 7 });
     expect(ring.usedElement(1)).toEqual({ id: 0, length: 0 });
@@ -206,8 +210,10 @@ export function ringSuite(contestant: Contestant): void {
 
   it('VQ-5 a head that is not in flight is not pushed, and the caller is told', () => {
     const r = filled(4);
-    r.ring.offer(0, 1);
+    r.ring.offer(1, 0);
     expect(r.engine.queuePop(r.queue, 8)).toBe(2);
+    // Behind the last record lies the batch, whose first word looks like a record in flight.
+    expect(r.ring.batch(0)).toBe(RECORD_IN_FLIGHT);
     expect(r.ring.push(0, 3, 4, 0xffffffff, 0, 1)).toBe(-1);
     expect(r.ring.usedIdx).toBe(2);
     expect([r.ring.usedElement(0).id, r.ring.usedElement(1).id]).toEqual([0, 1]);
@@ -243,13 +249,15 @@ export function ringSuite(contestant: Contestant): void {
   it('VQ-11 unpop gives the newest back, and they are popped again', () => {
     const r = filled(8);
     const { engine, queue, ring, machine } = r;
+    ring.offer(0);
+    expect(engine.queuePop(queue, 8)).toBe(1);
     ring.offer(5, 4, 3, 2);
     expect(engine.queuePop(queue, 8)).toBe(4);
     engine.queueUnpop(queue, 3);
-    expect(queueWord(r, QUEUE_INUSE)).toBe(1);
-    expect(queueWord(r, QUEUE_LAST_AVAIL)).toBe(1);
+    expect(queueWord(r, QUEUE_INUSE)).toBe(2);
+    expect(queueWord(r, QUEUE_LAST_AVAIL)).toBe(2);
     expect(queueWord(r, QUEUE_BATCH_COUNT)).toBe(1);
-    expect(machine.wide(queue + QUEUE_POPPED_LO)).toBe(1);
+    expect(machine.wide(queue + QUEUE_POPPED_LO)).toBe(2);
     expect([5, 4].map((head) => ring.field(head, RECORD_STATE))).toEqual([
       RECORD_IN_FLIGHT,
       RECORD_FREE,
@@ -258,7 +266,21 @@ export function ringSuite(contestant: Contestant): void {
     expect(engine.queuePop(queue, 8)).toBe(3);
     expect([0, 1, 2].map((i) => ring.batch(i))).toEqual([4, 3, 2]);
     engine.queueUnpop(queue, 99); // no more than the last batch
-    expect(queueWord(r, QUEUE_INUSE)).toBe(1);
+    expect(queueWord(r, QUEUE_INUSE)).toBe(2);
+    expect(engine.queuePop(queue, 8)).toBe(3);
+    expect(engine.queuePop(queue, 8)).toBe(0);
+    engine.queueUnpop(queue, 1); // the last batch is empty
+    expect(queueWord(r, QUEUE_INUSE)).toBe(5);
+  });
+
+  it('VQ-11 the count of popped requests goes over 2^32 and back', () => {
+    const r = filled(4);
+    r.machine.setWide(r.queue + QUEUE_POPPED_LO, 2 ** 32 - 2);
+    r.ring.offer(0, 1, 2);
+    expect(r.engine.queuePop(r.queue, 4)).toBe(3);
+    expect(r.machine.wide(r.queue + QUEUE_POPPED_LO)).toBe(2 ** 32 + 1);
+    r.engine.queueUnpop(r.queue, 2);
+    expect(r.machine.wide(r.queue + QUEUE_POPPED_LO)).toBe(2 ** 32 - 1);
   });
 
   it('VQ-11 unpop across the wrap of the indices', () => {
@@ -277,7 +299,7 @@ export function ringSuite(contestant: Contestant): void {
 
   it('VQ-11 detach drops a request without a word to the driver', () => {
     const r = filled(4);
-    r.ring.offer(0, 1);
+    r.ring.offer(1, 0);
     expect(r.engine.queuePop(r.queue, 8)).toBe(2);
     for (const head of [1, 1, 3, 4, 0xffffffff]) r.engine.queueDetach(r.queue, head);
     expect(queueWord(r, QUEUE_INUSE)).toBe(1);

@@ -1,4 +1,4 @@
-/** virtio-blk requests in any framing (5.2.6, BL-1): the header in front, the status byte behind. */
+/** virtio-blk requests in any framing (5.2.6, BL-1): header in front, status byte behind. */
 
 import {
   BLOCK_FIRST,
@@ -6,13 +6,13 @@ import {
   BLOCK_SEGMENTS,
   BROKEN_HEADERS,
   QUEUE_EPOCH,
-  QUEUE_FREE,
   RECORD_EPOCH,
   RECORD_IN_COUNT,
   RECORD_OUT_BYTES,
   RECORD_OUT_COUNT,
   RECORD_SECTOR_HI,
   RECORD_SECTOR_LO,
+  RECORD_SEGMENTS,
   RECORD_STATUS,
   RECORD_STATUS_AT,
   RECORD_TYPE,
@@ -21,7 +21,7 @@ import { VIRTIO_BLK_OUTHDR_SIZE, VIRTIO_BLK_S_IOERR } from '../../spec.ts';
 import type { Views } from './views.ts';
 
 // Word indexes, and constants of this module: an imported constant is a load and a shift each time.
-const FREE = QUEUE_FREE >>> 2;
+const SEGMENTS = RECORD_SEGMENTS >>> 2;
 const OUT_COUNT = RECORD_OUT_COUNT >>> 2;
 const IN_COUNT = RECORD_IN_COUNT >>> 2;
 const OUT_BYTES = RECORD_OUT_BYTES >>> 2;
@@ -46,17 +46,13 @@ export function parse(v: Views, q: number, record: number): number {
   const noHeader = u32[record + OUT_COUNT] === 0 || u32[record + OUT_BYTES]! < HEADER;
   if (noHeader || u32[record + IN_COUNT] === 0) return BROKEN_HEADERS;
 
-  const first = (u32[q + FREE]! >>> 2) + FIRST; // the list is not taken yet
+  const first = (u32[record + SEGMENTS]! >>> 2) + FIRST;
   const address = u32[first]!;
-  let words = v.ram32;
-  let at = address >>> 2;
-  if ((address & 3) !== 0 || u32[first + 1]! < HEADER) {
-    words = gather(v, q);
-    at = 0;
+  if ((address & 3) === 0 && u32[first + 1]! >= HEADER) {
+    take(u32, record, v.ram32, address >>> 2);
+  } else {
+    take(u32, record, gather(v, record), 0);
   }
-  u32[record + TYPE] = words[at]!;
-  u32[record + SECTOR_LO] = words[at + 2]!;
-  u32[record + SECTOR_HI] = words[at + 3]!;
   const last = v.at - 2;
   u32[record + STATUS_AT] = u32[last]! + u32[last + 1]! - 1;
   u32[record + STATUS] = IOERR;
@@ -64,10 +60,17 @@ export function parse(v: Views, q: number, record: number): number {
   return 0;
 }
 
+/** Takes the fields of a header whose first word is `words[at]`. */
+function take(u32: Uint32Array, record: number, words: Uint32Array, at: number): void {
+  u32[record + TYPE] = words[at]!;
+  u32[record + SECTOR_LO] = words[at + 2]!;
+  u32[record + SECTOR_HI] = words[at + 3]!;
+}
+
 /** Copies a header that is split over segments, or not aligned, into scratch. */
-function gather(v: Views, q: number): Uint32Array {
+function gather(v: Views, record: number): Uint32Array {
   const u32 = v.u32;
-  let block = u32[q + FREE]! >>> 2;
+  let block = u32[record + SEGMENTS]! >>> 2;
   let copied = 0;
   for (let i = 0; copied < HEADER; i++) {
     if (i === BLOCK_SEGMENTS) {

@@ -36,18 +36,6 @@ export function addSegment(v: Views, address: number, length: number): void {
   v.at += 2;
 }
 
-/**
- * Hangs the first free blocks, up to `v.block`, on `record`: its `count` segments have been written
- * into them.
- */
-export function takeBlocks(v: Views, q: number, record: number, count: number): void {
-  const u32 = v.u32;
-  u32[record + SEGMENTS] = u32[q + FREE]!;
-  u32[q + FREE] = u32[v.block + NEXT]!;
-  u32[q + FREE_COUNT]! -= count <= BLOCK_SEGMENTS ? 1 : Math.ceil(count / BLOCK_SEGMENTS);
-  u32[v.block + NEXT] = 0;
-}
-
 /** Gives the blocks of `record` back, in order, to the front of the free list. */
 export function freeBlocks(u32: Uint32Array, q: number, record: number): void {
   const first = u32[record + SEGMENTS]!;

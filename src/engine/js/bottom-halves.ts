@@ -51,7 +51,7 @@ export function bhEnqueue(
   return notify(words, context);
 }
 
-/** Replaces `clear` by `set` in the slot's flags. Returns the old flags, or -1: a stale generation. */
+/** Replaces `clear` by `set` in the slot's flags. Returns the old flags, or -1 if stale. */
 function change(
   words: Int32Array,
   address: number,

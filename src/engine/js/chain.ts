@@ -7,8 +7,6 @@
 
 import {
   BLOCK_FIRST,
-  BLOCK_NEXT,
-  BLOCK_SIZE,
   BROKEN_ADDRESS,
   BROKEN_INDIRECT,
   BROKEN_INDIRECT_SIZE,
@@ -23,18 +21,6 @@ import {
   QUEUE_FREE,
   QUEUE_NUM,
   QUEUE_REGIONS,
-  RECORD_IN_BYTES,
-  RECORD_IN_COUNT,
-  RECORD_OUT_BYTES,
-  RECORD_OUT_COUNT,
-  RECORD_WRITTEN,
-  REGION_GUEST_HI,
-  REGION_GUEST_LO,
-  REGION_OFFSET,
-  REGION_SIZE_HI,
-  REGION_SIZE_LO,
-  REGIONS_COUNT,
-  REGIONS_FIRST,
   SEGMENTS_MAX,
 } from '../../layout.ts';
 import {
@@ -44,6 +30,7 @@ import {
   VIRTQ_DESC_SIZE_SHIFT,
 } from '../../spec.ts';
 import { addSegment } from './blocks.ts';
+import { launch } from './record.ts';
 import { locate, offsetInRegion, regionBytes, regionOf, regionStart, TWO_32 } from './regions.ts';
 import type { Views } from './views.ts';
 
@@ -52,41 +39,21 @@ const DESC = QUEUE_DESC >>> 2;
 const NUM = QUEUE_NUM >>> 2;
 const FEATURES = QUEUE_FEATURES >>> 2;
 const REGIONS = QUEUE_REGIONS >>> 2;
-const OUT_COUNT = RECORD_OUT_COUNT >>> 2;
-const IN_COUNT = RECORD_IN_COUNT >>> 2;
-const OUT_BYTES = RECORD_OUT_BYTES >>> 2;
-const IN_BYTES = RECORD_IN_BYTES >>> 2;
-const WRITTEN = RECORD_WRITTEN >>> 2;
-const COUNT = REGIONS_COUNT >>> 2;
-const FIRST = REGIONS_FIRST >>> 2;
-const GUEST_LO = FIRST + (REGION_GUEST_LO >>> 2);
-const GUEST_HI = FIRST + (REGION_GUEST_HI >>> 2);
-const SIZE_LO = FIRST + (REGION_SIZE_LO >>> 2);
-const SIZE_HI = FIRST + (REGION_SIZE_HI >>> 2);
-const OFFSET = FIRST + (REGION_OFFSET >>> 2);
 const F_NEXT = VIRTQ_DESC_F_NEXT;
 const F_WRITE = VIRTQ_DESC_F_WRITE;
 const F_INDIRECT = VIRTQ_DESC_F_INDIRECT;
 const FREE = QUEUE_FREE >>> 2;
-const LINK = BLOCK_NEXT >>> 2;
 const SEGMENTS = BLOCK_FIRST >>> 2;
-const BLOCK_WORDS = BLOCK_SIZE >>> 2;
 const MAX = SEGMENTS_MAX;
 
 /**
- * Lists the buffers of the chain at `head` into free blocks and counts them in `record`.
- * Returns 0 or BROKEN_*; nothing is taken yet. `q` and `record` are word indexes; `head` is below the
- * queue's size; CHAIN_BLOCKS_MAX blocks are free. Afterwards `v.at` stands behind the last segment.
+ * Lists the buffers of the chain at `head` in segment blocks and puts `record` in flight. Returns 0
+ * or BROKEN_*: then nothing has happened, but segments of free blocks were written. `q` and
+ * `record` are word indexes; `head` is below the queue's size; CHAIN_BLOCKS_MAX blocks are free.
+ * Afterwards `v.at` stands behind the last segment.
  */
 export function collect(v: Views, q: number, head: number, record: number): number {
   const u32 = v.u32;
-  const ram32 = v.ram32;
-  const regions = u32[q + REGIONS]! >>> 2;
-  // Most buffers lie in the first region, and are placed here; for all others there is `span`.
-  const guestLo = u32[regions + GUEST_LO]!;
-  const guestHi = u32[regions + GUEST_HI]!;
-  const offset = u32[regions + OFFSET]!;
-  const bytes = nearBytes(u32, regions);
   let base = u32[q + DESC]! >>> 2;
   let skew = 0;
   let entries = u32[q + NUM]!;
@@ -97,12 +64,12 @@ export function collect(v: Views, q: number, head: number, record: number): numb
   let total = 0;
   let outCount = 0;
   let outBytes = 0;
-  let block = u32[q + FREE]! >>> 2;
-  let place = block + SEGMENTS;
+  v.block = u32[q + FREE]! >>> 2;
+  v.at = v.block + SEGMENTS;
   for (;;) {
     if (next >= entries) return BROKEN_NEXT;
     if (++steps > entries) return BROKEN_LOOP;
-    let words = ram32;
+    let words = v.ram32;
     let at = base + (next << 2);
     if (skew !== 0) {
       words = unaligned(v, at * 4 + skew);
@@ -127,27 +94,10 @@ export function collect(v: Views, q: number, head: number, record: number): numb
     if (length === 0) return BROKEN_ZERO_LENGTH;
     const readable = (tail & F_WRITE) === 0;
     if (readable && outCount !== count) return BROKEN_ORDER;
-    total = (total + length) >>> 0;
-    if (total < length) return BROKEN_TOO_LONG; // it passed 2^32
-    const distance = (lo - guestLo) >>> 0;
-    if (hi === guestHi && distance < bytes && length <= (bytes - distance) >>> 0) {
-      if (count === MAX) return BROKEN_TOO_LONG;
-      if (place === block + BLOCK_WORDS) {
-        block = u32[block + LINK]! >>> 2;
-        place = block + SEGMENTS;
-      }
-      u32[place] = offset + distance;
-      u32[place + 1] = length;
-      place += 2;
-      count++;
-    } else {
-      v.block = block;
-      v.at = place;
-      count = span(v, q, lo, hi, length, count);
-      if (count < 0) return -count;
-      block = v.block;
-      place = v.at;
-    }
+    total += length;
+    if (total >= TWO_32) return BROKEN_TOO_LONG;
+    count = addBuffer(v, q, lo, hi, length, count);
+    if (count < 0) return -count;
     if (readable) {
       outCount = count;
       outBytes = total;
@@ -155,37 +105,13 @@ export function collect(v: Views, q: number, head: number, record: number): numb
     if ((tail & F_NEXT) === 0) break;
     next = tail >>> 16;
   }
-  v.block = block;
-  v.at = place;
-  fill(u32, record, count, outCount, total, outBytes);
+  launch(u32, q, record, v.block, count, outCount, total, outBytes);
   return 0;
 }
 
-/** Bytes of the first region whose addresses have the same high word as its start. */
-function nearBytes(u32: Uint32Array, regions: number): number {
-  if (u32[regions + COUNT] === 0) return 0;
-  const before = 0xffffffff - u32[regions + GUEST_LO]!;
-  return u32[regions + SIZE_HI] === 0 ? Math.min(u32[regions + SIZE_LO]!, before) : before;
-}
-
-function fill(
-  u32: Uint32Array,
-  record: number,
-  count: number,
-  outCount: number,
-  total: number,
-  outBytes: number,
-): void {
-  u32[record + OUT_COUNT] = outCount;
-  u32[record + IN_COUNT] = count - outCount;
-  u32[record + OUT_BYTES] = outBytes;
-  u32[record + IN_BYTES] = total - outBytes;
-  u32[record + WRITTEN] = 0;
-}
-
 /**
- * Finds the table that the rest of a chain has for itself: leaves its word index in `v.base` and the
- * bytes by which it is not aligned in `v.skew`. Returns 0 or BROKEN_*. The WRITE flag of its
+ * Finds the table that the rest of a chain has for itself: leaves its word index in `v.base` and
+ * the bytes by which it is not aligned in `v.skew`. Returns 0 or BROKEN_*. The WRITE flag of its
  * descriptor means nothing (2.7.5.3.2).
  */
 function indirectTable(
@@ -213,11 +139,15 @@ function unaligned(v: Views, address: number): Uint32Array {
   return v.scratch;
 }
 
-/**
- * Adds a buffer that is not wholly in the first region: one segment per region it lies in. Returns
- * the new count of segments, or -BROKEN_*.
- */
-function span(v: Views, q: number, lo: number, hi: number, length: number, count: number): number {
+/** Adds a buffer: one segment per region it lies in. Returns the new count, or -BROKEN_*. */
+function addBuffer(
+  v: Views,
+  q: number,
+  lo: number,
+  hi: number,
+  length: number,
+  count: number,
+): number {
   const u32 = v.u32;
   const table = u32[q + REGIONS]!;
   for (let left = length; ; ) {

@@ -1,7 +1,7 @@
 /**
- * Cluster disks: a memory disk as a two-level table of 64 KiB clusters (design section 6). A slot is
- * filled once, by compare-and-swap, and emptied only where no other thread is inside the disk; what
- * a cluster holds is the guest's business, as on any disk.
+ * Cluster disks: a memory disk as a two-level table of 64 KiB clusters (design section 6). A slot
+ * is filled once, by compare-and-swap, and emptied only where no other thread is inside the disk;
+ * what a cluster holds is the guest's business, as on any disk.
  */
 
 import {

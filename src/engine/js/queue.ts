@@ -67,6 +67,7 @@ function set(v: Views, queue: number, field: number, value: number): void {
 
 export function queueReset(v: Views, queue: number): void {
   const words = v.u32;
+  store(v.i32, queue + QUEUE_READY, 0);
   words.fill(0, (queue + QUEUE_DESC) >>> 2, (queue + QUEUE_BROKEN) >>> 2);
   set(v, queue, QUEUE_NOTIFICATION, 1);
   set(v, queue, QUEUE_BATCH_COUNT, 0);
@@ -126,7 +127,8 @@ export function queueEnable(
   set(v, queue, QUEUE_USED, used);
   set(v, queue, QUEUE_NUM, num);
   set(v, queue, QUEUE_FEATURES, features);
-  set(v, queue, QUEUE_READY, 1);
+  // Atomic: what was latched is visible before the ring counts as ready.
+  store(v.i32, queue + QUEUE_READY, 1);
   return 0;
 }
 

@@ -83,7 +83,7 @@ export function clusterServe(
   }
   u32[(queue + QUEUE_BATCH_COUNT) >>> 2] = left;
   let result = left;
-  if (served > 0 && push(v, queue, served, true) === 1) result += SERVE_INTERRUPT;
+  if (push(v, queue, served, true) === 1) result += SERVE_INTERRUPT;
   if (gateLeave(v.i32, lane, backend, length) === 1) result += SERVE_WAKE;
   return result;
 }
@@ -145,7 +145,7 @@ function inRange(u32: Uint32Array, record: number, backend: number, bytes: numbe
   const sectors = bytes >>> SECTOR_SHIFT;
   // A logical block is a power of two of sectors, so that the low word tells the alignment.
   if (block > 1 && (sectors % block !== 0 || sectorLo % block !== 0)) return false;
-  return sectors <= SECTORS_MAX && sectors <= capacity && sector <= capacity - sectors;
+  return sectors <= SECTORS_MAX && sector <= capacity - sectors;
 }
 
 /**

@@ -34,9 +34,7 @@ import {
   QUEUE_USED,
   QUEUE_USED_IDX,
   RECORD_FREE,
-  RECORD_IN_COUNT,
   RECORD_IN_FLIGHT,
-  RECORD_OUT_COUNT,
   RECORD_SIZE,
   RECORD_STATE,
   RECORD_STATUS,
@@ -53,9 +51,10 @@ import {
 import { load16, store16 } from '../atomics.ts';
 import { POP_BROKEN, POP_STALLED } from '../engine.ts';
 import { parse } from './blk.ts';
-import { freeBlocks, takeBlocks } from './blocks.ts';
+import { freeBlocks } from './blocks.ts';
 import { collect } from './chain.ts';
 import { count } from './count.ts';
+import { collectNear, prepareNear } from './near.ts';
 import { availIdx, isUsable, published, queueBreak, writeAvailEvent } from './queue.ts';
 import type { Views } from './views.ts';
 
@@ -69,8 +68,6 @@ const BATCH = QUEUE_BATCH >>> 2;
 const FREE_COUNT = QUEUE_FREE_COUNT >>> 2;
 const STATE = RECORD_STATE >>> 2;
 const WRITTEN = RECORD_WRITTEN >>> 2;
-const OUT_COUNT = RECORD_OUT_COUNT >>> 2;
-const IN_COUNT = RECORD_IN_COUNT >>> 2;
 const STATUS = RECORD_STATUS >>> 2;
 const STATUS_AT = RECORD_STATUS_AT >>> 2;
 const RECORD_WORDS = RECORD_SIZE >>> 2;
@@ -95,6 +92,7 @@ export function pop(v: Views, queue: number, max: number, blk: boolean): number 
   if (available === 0) available = published(v, queue);
   if (available < 0) return POP_BROKEN;
   const goal = Math.min(max, available);
+  prepareNear(v, queue);
   let popped = 0;
   let end = 0;
   while (popped < goal) {
@@ -132,12 +130,16 @@ function take(
   if (head > mask) return BROKEN_HEAD;
   const u32 = v.u32;
   if (u32[record + STATE] !== FREE) return BROKEN_HEAD_TWICE;
-  let reason = collect(v, q, head, record);
-  if (reason === 0 && blk) reason = parse(v, q, record);
-  if (reason !== 0) return reason;
-  takeBlocks(v, q, record, u32[record + OUT_COUNT]! + u32[record + IN_COUNT]!);
-  u32[record + STATE] = IN_FLIGHT;
-  return 0;
+  if (!collectNear(v, q, head, record)) {
+    const reason = collect(v, q, head, record);
+    if (reason !== 0) return reason;
+  }
+  if (!blk) return 0;
+  const reason = parse(v, q, record);
+  if (reason === 0) return 0;
+  u32[record + STATE] = FREE;
+  freeBlocks(u32, q, record);
+  return reason;
 }
 
 function broken(v: Views, queue: number, reason: number): number {
@@ -193,8 +195,9 @@ export function push(v: Views, queue: number, length: number, blk: boolean): num
 }
 
 /**
- * Shows the driver all used elements before `used` (VQ-5), and decides whether it wants an interrupt
- * for them (VQ-7). The store of idx comes before the load of what the driver wants: both atomic.
+ * Shows the driver all used elements before `used` (VQ-5), and decides whether it wants an
+ * interrupt for them (VQ-7). The store of idx comes before the load of what the driver wants: both
+ * atomic.
  */
 function publish(v: Views, queue: number, used: number): boolean {
   const u32 = v.u32;
@@ -222,8 +225,9 @@ function wantsInterrupt(v: Views, queue: number, used: number): boolean {
   if ((features & QUEUE_F_EVENT_IDX) === 0) {
     return (load16(v.ram16, avail + VIRTQ_AVAIL_FLAGS) & VIRTQ_AVAIL_F_NO_INTERRUPT) === 0;
   }
+  if (!valid) return true;
   const event = load16(v.ram16, avail + VIRTQ_AVAIL_RING + u32[q + NUM]! * 2);
-  return !valid || needsEvent(event, used, old);
+  return needsEvent(event, used, old);
 }
 
 /** Does `event` lie in the window of entries from `old` up to, not including, `used` (2.7.10)? */

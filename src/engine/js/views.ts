@@ -28,6 +28,11 @@ export class Views {
   /** The indirect table at hand (chain.ts): word index, and bytes by which it is not aligned. */
   base = 0;
   skew = 0;
+  /** The first region (near.ts): guest address in two words, place in RAM, and near bytes; i32. */
+  nearLo = 0;
+  nearHi = 0;
+  nearOffset = 0;
+  nearBytes = 0;
 
   constructor(state: LinearMemory, ram: LinearMemory) {
     this.#state = state;
