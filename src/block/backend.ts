@@ -25,13 +25,14 @@ import './drivers.ts';
 import type { BlockDriver, DriverSpec } from './driver.ts';
 import { BlockError, codeOf, OptionError } from './error.ts';
 import { HostIo } from './host-io.ts';
-import { BackendLane, type LaneBackend, type LaneOptions } from './lane.ts';
+import { BackendLane } from './lane.ts';
 import { type BackendStats, noStats } from './lane-figures.ts';
+import type { LaneBackend, LaneOptions } from './lane-options.ts';
 import { noMedium } from './no-medium.ts';
 import { isOpenDriver, openDriver } from './registry.ts';
 
-export type { LaneOptions } from './lane.ts';
 export type { BackendStats, OperationFigures } from './lane-figures.ts';
+export type { LaneOptions } from './lane-options.ts';
 
 export interface BackendOptions extends LaneOptions {
   /** Refuses writes although the driver would take them. */

@@ -31,29 +31,11 @@ import {
 } from './driver.ts';
 import { errnoOfThrown } from './error.ts';
 import { type BackendStats, LaneFigures, TIMED_ONE_IN } from './lane-figures.ts';
+import type { LaneBackend, LaneOptions } from './lane-options.ts';
 import { LaneRequest } from './lane-request.ts';
 import { checkRequest, verdictOf } from './request-check.ts';
 import { MORE, type Transfer, type TransferOwner } from './transfer.ts';
 import { TransferList } from './transfer-list.ts';
-
-export interface LaneOptions {
-  /** Bytes of a bounce slot, a multiple of 64 KiB; default 128 KiB. Longer requests go in parts. */
-  bounceBytes?: number;
-  /** Most bounce slots; default 32. Requests beyond wait for one. */
-  bounceSlots?: number;
-  /** Clock of the latency figures; default the context's. */
-  clock?: Clock;
-}
-
-/** What a lane needs to know of the backend that it is a lane of. */
-export interface LaneBackend {
-  /** Core address of the words (BACKEND_*). */
-  readonly address: number;
-  /** Something left while the gate was closed: look whether all have. */
-  wake(): void;
-  /** The lane has closed; its words are about to be freed. */
-  laneClosed(lane: BackendLane): void;
-}
 
 export class BackendLane implements TransferOwner {
   /** Core address of the lane's words (LANE_*). */

@@ -1,0 +1,23 @@
+/** What a lane is made with, and what it needs of its backend. */
+
+import type { Clock } from '../aio/clock.ts';
+import type { BackendLane } from './lane.ts';
+
+export interface LaneOptions {
+  /** Bytes of a bounce slot, a multiple of 64 KiB; default 128 KiB. Longer requests go in parts. */
+  bounceBytes?: number;
+  /** Most bounce slots; default 32. Requests beyond wait for one. */
+  bounceSlots?: number;
+  /** Clock of the latency figures; default the context's. */
+  clock?: Clock;
+}
+
+/** What a lane needs to know of the backend that it is a lane of. */
+export interface LaneBackend {
+  /** Core address of the words (BACKEND_*). */
+  readonly address: number;
+  /** Something left while the gate was closed: look whether all have. */
+  wake(): void;
+  /** The lane has closed; its words are about to be freed. */
+  laneClosed(lane: BackendLane): void;
+}
