@@ -36,11 +36,15 @@ export interface AioContextOptions {
   sleeper?: 'loop' | 'hook';
   /** With `hook`: a turn is wanted. */
   onWake?: () => void;
+  /** With `hook`: no turn is wanted for `ns` nanoseconds (-1: for ever), unless `onWake` comes. */
+  onSleep?: (ns: number) => void;
   /** How many bottom halves may exist at once; default 64, at most 65535. */
   slots?: number;
   /** Clock of the timers; default real time. */
   clock?: Clock;
 }
+
+const nothing = (): void => {};
 
 interface Handler {
   readonly notifier: EventNotifier;
@@ -92,7 +96,7 @@ export class AioContext {
     this.#timers = new TimerList(options.clock ?? realtimeClock, () => this.notify());
     this.#sleeper =
       options.sleeper === 'hook'
-        ? new HookSleeper(() => options.onWake?.())
+        ? new HookSleeper(options.onWake ?? nothing, options.onSleep ?? nothing)
         : new LoopSleeper(() => this.turn());
     this.#prepare();
   }

@@ -71,20 +71,25 @@ export class LoopSleeper implements Sleeper {
 
 /**
  * The owner calls `AioContext.turn()`: an emulator's poll point, or a test. `onWake` tells it that
- * a turn is wanted; an emulator whose poll point comes round anyway needs no telling.
+ * a turn is wanted, `onSleep` for how long none is; an emulator whose poll point comes round anyway
+ * needs no telling.
  */
 export class HookSleeper implements Sleeper {
   readonly #onWake: () => void;
+  readonly #onSleep: (ns: number) => void;
 
-  constructor(onWake: () => void) {
+  constructor(onWake: () => void, onSleep: (ns: number) => void) {
     this.#onWake = onWake;
+    this.#onSleep = onSleep;
   }
 
   wake(): void {
     this.#onWake();
   }
 
-  sleep(): void {}
+  sleep(ns: number): void {
+    this.#onSleep(ns);
+  }
 
   close(): void {}
 }

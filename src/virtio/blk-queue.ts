@@ -190,7 +190,7 @@ export class BlkQueue {
     }
   }
 
-  /** Serves parked and new requests. True if the ring is empty; false if it had to stop before. */
+  /** Serves parked and new requests. True if the ring was empty; false if it had to stop before. */
   #serveRing(): boolean {
     const { engine } = this.#core;
     const submitter = this.#submitter;
@@ -201,6 +201,7 @@ export class BlkQueue {
       this.#stalled = count === POP_STALLED;
       if (count <= 0) return count === 0;
       this.#serveBatch(count);
+      if (count < POP_MAX) return true; // all that was seen; `#handle` looks once more
     }
     return false;
   }

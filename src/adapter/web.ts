@@ -1,0 +1,6 @@
+/**
+ * Browsers: cores with the package's own module, fetched from beside this file. Where a bundler
+ * moves files about, hand the module over instead: `Core.open({ module })`.
+ */
+
+export { loadCoreModule, openCore } from './load-module.ts';

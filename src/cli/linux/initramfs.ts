@@ -1,0 +1,99 @@
+/**
+ * The guest's root file system: busybox, kernel modules, our benchmark, and an /init that loads
+ * the modules and serves commands on the serial port.
+ */
+
+import { type CpioEntry, packCpio } from './cpio.ts';
+import { odirectProgram } from './odirect.ts';
+
+/** The line that /init prints when the shell is ready for commands. */
+export const READY = 'guest: ready';
+
+/** `RUN number`: runs the lines sent before it; answers with output and `DONE number status`. */
+export const RUN = 'guest: run';
+export const DONE = 'guest: done';
+
+/** A kernel module as Debian ships it (`virtio_blk.ko`), in the order in which to load them. */
+export interface KernelModule {
+  readonly name: string;
+  readonly data: Uint8Array;
+}
+
+export interface InitramfsParts {
+  /** A static busybox for the guest's processor. */
+  readonly busybox: Uint8Array;
+  readonly modules: readonly KernelModule[];
+}
+
+// Commands come over the serial port without echo or line editing, so that what goes back is
+// output and nothing else. Kernel messages would mix with it: once booted, only emergencies are
+// printed, and dmesg has the rest. Each command gets a shell of its own, so it may exit.
+const INIT = `#!/bin/busybox sh
+/bin/busybox mkdir -p /proc /sys /dev /mnt /tmp
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+for module in /lib/modules/*.ko; do
+  insmod "$module" || echo "guest: $module does not load"
+done
+dmesg -n 1
+exec </dev/ttyS0 >/dev/ttyS0 2>&1
+stty raw -echo
+cd /
+echo "${READY}"
+while IFS= read -r line; do
+  case "$line" in
+    "${RUN} "*)
+      sh /tmp/command </dev/null 2>&1
+      status=$?
+      printf '\\n${DONE} %s %s\\n' "\${line##* }" $status
+      : >/tmp/command
+      ;;
+    *)
+      printf '%s\\n' "$line" >>/tmp/command
+      ;;
+  esac
+done
+`;
+
+/**
+ * The archive to pass as initrd. It is not compressed: in an emulator the kernel's inflate takes
+ * longer than the bytes it saves.
+ */
+export function buildInitramfs(parts: InitramfsParts): Uint8Array<ArrayBuffer> {
+  const entries: CpioEntry[] = [
+    ...['bin', 'dev', 'lib', 'lib/modules'].map((path) => ({ path, kind: 'directory' as const })),
+    // The kernel opens this for /init before anything is mounted on /dev.
+    { path: 'dev/console', kind: 'character-device', major: 5, minor: 1 },
+    { path: 'init', kind: 'file', data: new TextEncoder().encode(INIT), executable: true },
+    { path: 'bin/busybox', kind: 'file', data: parts.busybox, executable: true },
+    { path: 'bin/odirect', kind: 'file', data: odirectProgram(), executable: true },
+  ];
+  for (const [index, module] of parts.modules.entries()) {
+    const order = String(index).padStart(2, '0');
+    const path = `lib/modules/${order}-${module.name}`;
+    entries.push({ path, kind: 'file', data: withoutSignature(module.data) });
+  }
+  return packCpio(entries);
+}
+
+const SIGNATURE_MARKER = new TextEncoder().encode('~Module signature appended~\n');
+/** `struct module_signature`: five bytes, three of padding, and the signature's length (u32be). */
+const SIGNATURE_INFO_BYTES = 12;
+
+/**
+ * A module without the signature behind it. Debian's kernel takes unsigned modules, and checking
+ * 22 signatures would cost more than a second of each boot.
+ */
+export function withoutSignature(module: Uint8Array): Uint8Array {
+  const markerAt = module.length - SIGNATURE_MARKER.length;
+  const infoAt = markerAt - SIGNATURE_INFO_BYTES;
+  if (infoAt < 0 || SIGNATURE_MARKER.some((byte, n) => module[markerAt + n] !== byte)) {
+    return module;
+  }
+  const view = new DataView(module.buffer, module.byteOffset, module.byteLength);
+  const signatureBytes = view.getUint32(markerAt - 4);
+  if (signatureBytes > infoAt) throw new Error('the module signature is longer than the module');
+  return module.subarray(0, infoAt - signatureBytes);
+}

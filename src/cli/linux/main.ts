@@ -1,0 +1,134 @@
+/** `npm run linux`: boots Debian's kernel in v86 and shows what it does with disks of ours. */
+
+import { parseArgs } from 'node:util';
+
+import { attachVirtioBlk, type V86BlkOptions, type V86Instance } from '../../adapter/v86.ts';
+import { bench } from './bench.ts';
+import { BOOT_SECTOR_FAILED, BOOT_SECTOR_OK, bootSectors } from './boot-sector.ts';
+import { MissingError } from './debian.ts';
+import { attachDisks, type Disks } from './disks.ts';
+import { Guest, type GuestImages, type V86Constructor } from './guest.ts';
+import { linuxImages, loadV86 } from './images.ts';
+import { DONE } from './initramfs.ts';
+import { DEVICE_STEPS, deviceScene, FILE_SYSTEM_STEPS } from './steps.ts';
+
+const USAGE = `npm run linux -- [--bench] [--engine auto|wasm|js] [--bar io|memory]
+
+  --bench    times O_DIRECT reads and writes in the guest, against v86's own disk
+  --engine   what serves the disks (default: auto)
+  --bar      how the guest reaches their registers (default: io)
+`;
+
+const DISK_BYTES = 32 << 20;
+const BENCH_ROUNDS = 25;
+const BOOT_SECTOR_TIMEOUT_MS = 60_000;
+
+type Choice = Pick<V86BlkOptions, 'engine' | 'bar'>;
+
+interface Options extends Choice {
+  readonly bench: boolean;
+  readonly help: boolean;
+}
+
+async function main(args: string[]): Promise<void> {
+  const options = parseOptions(args);
+  if (options.help) {
+    process.stdout.write(USAGE);
+    return;
+  }
+  const images = await linuxImages((line) => console.log(line));
+  const V86 = await loadV86();
+  const { engine, bar } = options;
+  if (options.bench) {
+    await bench(V86, { images, engine, rounds: BENCH_ROUNDS }, (text) => console.log(text));
+    return;
+  }
+  await showBootSector(V86, images, { engine, bar });
+  await showLinux(V86, images, { engine, bar });
+}
+
+/** The BIOS boots from the disk and works it with a driver of its own. */
+async function showBootSector(
+  V86: V86Constructor,
+  { bios, vgaBios, wasm }: GuestImages,
+  { engine, bar }: Choice,
+): Promise<void> {
+  console.log('a boot sector, through the virtio driver of SeaBIOS');
+  const attach = async (emulator: V86Instance) => {
+    const disk = { driver: 'memory', options: { size: DISK_BYTES } };
+    const { backend } = await attachVirtioBlk(emulator, { engine, bar, disk });
+    await backend.io.write(0, bootSectors('hello from the disk'));
+  };
+  const guest = await Guest.powerOn(V86, { images: { bios, vgaBios, wasm }, attach, onLine });
+  try {
+    const verdict = new RegExp(`(${BOOT_SECTOR_OK}|${BOOT_SECTOR_FAILED})\r\n`);
+    const [, line] = await guest.waitFor(verdict, BOOT_SECTOR_TIMEOUT_MS);
+    if (line !== BOOT_SECTOR_OK) throw new Error('the boot sector failed');
+  } finally {
+    await guest.destroy();
+  }
+}
+
+async function showLinux(V86: V86Constructor, images: GuestImages, choice: Choice): Promise<void> {
+  console.log('Linux');
+  let disks: Disks | undefined;
+  const attach = async (emulator: V86Instance) => {
+    disks = await attachDisks(emulator, { ...choice, size: DISK_BYTES });
+  };
+  const started = performance.now();
+  const guest = await Guest.boot(V86, { images, attach, onLine });
+  try {
+    const { engine, reason } = disks!.writable.core.choice;
+    const seconds = ((performance.now() - started) / 1000).toFixed(1);
+    console.log(`booted in ${seconds} s; the disks are served by the ${engine} engine (${reason})`);
+    const scene = deviceScene(guest, disks!);
+    for (const step of [...FILE_SYSTEM_STEPS, ...DEVICE_STEPS]) {
+      console.log(`  ${step.title}`);
+      console.log(`    ${await step.run(scene)}`);
+    }
+  } finally {
+    await guest.destroy();
+  }
+}
+
+function onLine(line: string): void {
+  if (line !== '' && !line.startsWith(DONE)) console.log(`    | ${line}`);
+}
+
+/** Exits with 2 for an option that is not there, or a value that it does not take. */
+function parseOptions(args: string[]): Options {
+  try {
+    const { values } = parseArgs({
+      args,
+      options: {
+        bench: { type: 'boolean', default: false },
+        help: { type: 'boolean', short: 'h', default: false },
+        engine: { type: 'string', default: 'auto' },
+        bar: { type: 'string', default: 'io' },
+      },
+    });
+    return {
+      bench: values.bench,
+      help: values.help,
+      engine: oneOf('engine', values.engine, ['auto', 'wasm', 'js'] as const),
+      bar: oneOf('bar', values.bar, ['io', 'memory'] as const),
+    };
+  } catch (error) {
+    process.stderr.write(`${(error as Error).message}\n${USAGE}`);
+    process.exit(2);
+  }
+}
+
+function oneOf<T extends string>(name: string, value: string, allowed: readonly T[]): T {
+  const found = allowed.find((choice) => choice === value);
+  if (found === undefined) throw new Error(`--${name} ${value}: allowed are ${allowed.join(', ')}`);
+  return found;
+}
+
+try {
+  await main(process.argv.slice(2));
+} catch (error) {
+  if (!(error instanceof MissingError)) throw error;
+  process.stderr.write(`${error.message}\n`);
+  process.exitCode = 1;
+}

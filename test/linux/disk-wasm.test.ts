@@ -1,0 +1,6 @@
+import { describeOn, findMachine } from './available.ts';
+import { diskSuite } from './disk-suite.ts';
+
+const machine = await findMachine();
+
+describeOn(machine, 'Linux on our disk, wasm engine', (found) => diskSuite(found, 'wasm'));

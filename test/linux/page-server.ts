@@ -1,0 +1,45 @@
+/** Serves the test page, the build and the guest's images to a browser on this machine. */
+
+import { readFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { extname, join, normalize } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { GuestImages } from '#src/cli/linux/guest';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const SERVED = /^\/(build|node_modules|test\/linux)\//;
+const TYPES: Record<string, string> = {
+  '.html': 'text/html',
+  '.js': 'text/javascript',
+  '.mjs': 'text/javascript',
+  '.wasm': 'application/wasm',
+};
+
+export interface PageServer extends AsyncDisposable {
+  /** `http://127.0.0.1:port` */
+  readonly origin: string;
+}
+
+export async function servePage(images: Required<GuestImages>): Promise<PageServer> {
+  const server = createServer(async (request, response) => {
+    const path = normalize(new URL(request.url ?? '/', 'http://page').pathname);
+    const image = path.startsWith('/images/') && images[path.slice(8) as keyof GuestImages];
+    try {
+      if (!image && !SERVED.test(path)) throw new Error('not served');
+      const body = image ? new Uint8Array(image) : await readFile(join(ROOT, path));
+      const type = TYPES[extname(path)] ?? 'application/octet-stream';
+      response.writeHead(200, { 'content-type': type, 'content-length': body.length }).end(body);
+    } catch {
+      response.writeHead(404).end();
+    }
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return {
+    origin: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
