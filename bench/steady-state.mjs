@@ -6,8 +6,8 @@
  * Prints JSON. `collections`: garbage collections of any kind during the requests;
  * `bytesPerRequest`: by how much the heap grew, which is all that was allocated if nothing was
  * collected; `sampledBytesPerRequest`: the same by V8's sampling profiler; `where`: the functions
- * that it names. The first two are the best of up to three windows: in the first the compilers may
- * still be at work, which allocate, too.
+ * that it names. All are the best of up to eight windows: in the first the compilers may still be at
+ * work, which allocate, too.
  */
 import { readFileSync } from 'node:fs';
 import { Session } from 'node:inspector/promises';
@@ -19,7 +19,7 @@ const [driver, engine, rw, depth, count] = process.argv.slice(2);
 const TURN = 1024;
 const WARM = 400_000;
 const SAMPLED = 200_000;
-const WINDOWS = 3;
+const WINDOWS = 8;
 
 const module = readFileSync(new URL('../build/core.wasm', import.meta.url));
 const machine = await openMachine(engine, module, { driver, options: { size: DISK_BYTES } });
@@ -94,5 +94,10 @@ for (let window = 0; window < WINDOWS && !quiet(best); window++) {
     (found.collections === best.collections && found.bytesPerRequest < best.bytesPerRequest);
   if (better) best = found;
 }
-console.log(JSON.stringify({ driver, engine, rw, ...best, ...(await sample()) }));
+let sampled = await sample();
+for (let window = 1; window < WINDOWS && sampled.sampledBytesPerRequest >= 1; window++) {
+  const again = await sample();
+  if (again.sampledBytesPerRequest < sampled.sampledBytesPerRequest) sampled = again;
+}
+console.log(JSON.stringify({ driver, engine, rw, ...best, ...sampled }));
 await machine.close();
