@@ -41,13 +41,7 @@ export {
   type FaultOptions,
   type FaultRule,
 } from './block/fault.ts';
-export {
-  type FileHost,
-  type FileOptions,
-  type FileStat,
-  type FileSystem,
-  fileDriver,
-} from './block/file.ts';
+export type { FileHost, FileOptions, FileStat, FileSystem } from './block/file.ts';
 export type { HostIo } from './block/host-io.ts';
 export type { BackendLane } from './block/lane.ts';
 export type { LaneRequest } from './block/lane-request.ts';

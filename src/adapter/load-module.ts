@@ -21,7 +21,7 @@ export function loadCoreModule(shared: boolean): Promise<WebAssembly.Module> {
 async function readBytes(url: URL): Promise<ArrayBuffer | Uint8Array<ArrayBuffer>> {
   // Node's fetch refuses file URLs, and `node:` in an import would end in every browser's bundle.
   const fs = url.protocol === 'file:' && globalThis.process?.getBuiltinModule?.('fs');
-  if (fs) return new Uint8Array(await fs.promises.readFile(url));
+  if (fs) return new Uint8Array(fs.readFileSync(url));
   const response = await fetch(url);
   if (!response.ok) throw new Error(`${url} answers ${response.status}`);
   return response.arrayBuffer();

@@ -1,10 +1,14 @@
 /** Node: cores with the package's own modules, and disks in files. */
 
-import { fileDriver } from '../block/file.ts';
 import { registerDriver } from '../block/registry.ts';
-import { nodeFiles } from './node-files.ts';
 
 export { loadCoreModule, openCore } from './load-module.ts';
-export { nodeFiles } from './node-files.ts';
 
-registerDriver('file', fileDriver(nodeFiles));
+// Loaded with the first file disk: most of what starts quickly has none.
+registerDriver('file', async (core, options, thread) => {
+  const [{ fileDriver }, { nodeFiles }] = await Promise.all([
+    import('../block/file.ts'),
+    import('./node-files.ts'),
+  ]);
+  return fileDriver(nodeFiles)(core, options, thread);
+});

@@ -1,6 +1,6 @@
 import * as fs from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { nodeFiles } from '#src/adapter/node';
+import { nodeFiles } from '#src/adapter/node-files';
 import { OP_WRITE_ZEROES } from '#src/block/driver';
 import type { FileHost } from '#src/block/file';
 import { SegmentVector } from '#src/block/io-vector';
