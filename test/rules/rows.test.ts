@@ -10,7 +10,7 @@ const testFolder = fileURLToPath(new URL('..', import.meta.url));
 const built = [
   ...['BH-1..9', 'BH-11', 'NT-9', 'TM-1..3', 'BB-1', 'BB-2', 'BB-4', 'BB-12', 'BB-21', 'BB-22'],
   ...['BB-27', 'VQ-1..14', 'BG-1..12', 'BG-14..17', 'BG-19..20', 'VC-1..6', 'VC-8..9'],
-  ...['PC-1..10', 'MM-1..8', 'BL-1..14', 'BL-17..18', 'BL-21', 'HN-15'],
+  ...['PC-1..10', 'MM-1..8', 'BL-1..14', 'BL-17..18', 'BL-21', 'HN-13', 'HN-15'],
 ].flatMap((range) => {
   const [, name, first, last] = /^([A-Z]+)-(\d+)(?:\.\.(\d+))?$/.exec(range) as RegExpExecArray;
   const count = Number(last ?? first) - Number(first) + 1;
