@@ -27,7 +27,7 @@ import { brokenBy, expectIdle, INDIRECT, queueWord, type Rig, rig } from './rig.
 const TYPE = 0x8000_0001;
 const IOPRIO = 0x1111_2222;
 const SECTOR_LO = 0x89ab_cdef;
-const SECTOR_HI = 0x0123_4567;
+const SECTOR_HI = 0x0923_4567;
 const room = RAM_AT + 8192;
 
 export function blkSuite(contestant: Contestant): void {
@@ -73,6 +73,7 @@ export function blkSuite(contestant: Contestant): void {
       const r = rig(contestant);
       header(r, room);
       r.machine.ram8.copyWithin(room + 301, room + first, room + 16);
+      r.machine.ram8.fill(0x77, room + first, room + 16);
       const pieces = [
         { at: room, length: first },
         { at: room + 301, length: 16 - first },
@@ -89,6 +90,7 @@ export function blkSuite(contestant: Contestant): void {
     bytes.forEach(({ at }, i) => {
       r.machine.ram8[at] = r.machine.ram8[room + i]!;
     });
+    r.machine.ram8.fill(0x77, room, room + 16);
     expect(pop(r, [...bytes, data, status])).toBe(1);
     expectRequest(r, status.at);
   });

@@ -8,9 +8,13 @@ import {
   BLOCK_NEXT,
   BROKEN_AVAIL_IDX,
   BROKEN_ENGINE,
+  BROKEN_INDIRECT,
   BROKEN_LOOP,
+  BROKEN_NEXT,
   BROKEN_ORDER,
+  BROKEN_TOO_LONG,
   CHAIN_BLOCKS_MAX,
+  CONTEXT_BH_LIST,
   CONTEXT_NOTIFIED,
   CONTEXT_SIZE,
   CONTEXT_SLOTS,
@@ -23,6 +27,7 @@ import {
   QUEUE_NOTIFICATION,
   QUEUE_SHADOW_AVAIL,
   RECORD_SEGMENTS,
+  SLOT_NEXT,
   SLOT_SIZE,
 } from '#src/layout';
 import { VIRTQ_DESC_F_INDIRECT } from '#src/spec';
@@ -71,6 +76,33 @@ export function edgeSuite(contestant: Contestant): void {
     expect([QUEUE_SHADOW_AVAIL, QUEUE_LAST_AVAIL].map((f) => queueWord(r, f))).toEqual([0, 0]);
   });
 
+  it('VQ-3 the available ring wraps: a second lap lies over the first', () => {
+    const r = filled(4);
+    for (const order of [
+      [0, 1, 2, 3],
+      [3, 0, 2, 1],
+      [2, 3, 1, 0],
+    ]) {
+      r.ring.offer(...order);
+      expect(r.engine.queuePop(r.queue, 4)).toBe(4);
+      expect([0, 1, 2, 3].map((i) => r.ring.batch(i))).toEqual(order);
+      r.ring.push(...order);
+    }
+  });
+
+  it('VQ-3 indices wrap at 65536, in the middle of what one look has shown', () => {
+    const r = filled(4);
+    for (const field of [QUEUE_LAST_AVAIL, QUEUE_SHADOW_AVAIL]) {
+      r.machine.setWord(r.queue + field, 0xfffd);
+    }
+    for (let i = 0; i < 4; i++) r.ring.setSlot((0xfffd + i) & 0xffff, i);
+    r.ring.publish(1);
+    expect(r.engine.queuePop(r.queue, 1)).toBe(1);
+    expect(r.engine.queuePop(r.queue, 8)).toBe(3);
+    expect([0, 1, 2].map((i) => r.ring.batch(i))).toEqual([1, 2, 3]);
+    expect([brokenBy(r), queueWord(r, QUEUE_LAST_AVAIL)]).toEqual([0, 1]);
+  });
+
   it('VQ-11 a pop that gives nothing leaves nothing to unpop', () => {
     const r = filled(4);
     r.ring.offer(0, 1);
@@ -99,6 +131,20 @@ export function edgeSuite(contestant: Contestant): void {
     r.engine.queueUnpop(r.queue, 3);
     expect(queueWord(r, QUEUE_INUSE)).toBe(2);
     expect(queueWord(r, QUEUE_LAST_AVAIL)).toBe(2);
+  });
+
+  it('BG-2 what lies behind a table is no descriptor, however good it looks', () => {
+    const r = rig(contestant, { num: 8 });
+    // As a descriptor, the available ring behind the table is: address RAM_AT, length 8, no flags.
+    r.ring.setSlot(2, 8);
+    expect(popOne(r, [{ at: r.room, length: 8, flags: NEXT, next: 8 }])).toBe(POP_BROKEN);
+    expect(brokenBy(r)).toBe(BROKEN_NEXT);
+    const inTable = rig(contestant, { num: 8, features: INDIRECT });
+    const at = inTable.room + 4096;
+    inTable.ring.describe(0, { at: inTable.room, length: 8, flags: NEXT, next: 1 }, at);
+    inTable.ring.describe(1, { at: inTable.room, length: 8 }, at);
+    expect(popOne(inTable, [{ at, length: 16, flags: TABLE }])).toBe(POP_BROKEN);
+    expect(brokenBy(inTable)).toBe(BROKEN_NEXT);
   });
 
   it('BG-3 a loop is noticed before a descriptor is read again', () => {
@@ -145,6 +191,47 @@ export function edgeSuite(contestant: Contestant): void {
         expect(brokenBy(r)).toBe(BROKEN_ORDER);
       }
     }
+  });
+
+  it('BG-8 a misaligned table is read where it lies, not at the word before', () => {
+    const r = rig(contestant, { features: INDIRECT });
+    r.machine.setRegions([{ guest: 0, size: 1 << 20, offset: RAM_AT }]);
+    // Read two bytes too early, this is a good buffer, too: 65536 bytes at 0x20000.
+    const table = r.room + 4096 + 2;
+    r.ring.describe(0, { at: 2, length: 1 }, table);
+    expect(popOne(r, [{ at: table - RAM_AT, length: 16, flags: TABLE }])).toBe(1);
+    expect(r.ring.segments(0)).toEqual([{ address: RAM_AT + 2, length: 1 }]);
+  });
+
+  it('BG-9 a good table inside a good table', () => {
+    const r = rig(contestant, { features: INDIRECT });
+    const [outer, inner] = [r.room + 4096, r.room + 8192];
+    r.ring.describe(0, { at: r.room, length: 8 }, inner);
+    r.ring.describe(0, { at: inner, length: 16, flags: TABLE }, outer);
+    expect(popOne(r, [{ at: outer, length: 16, flags: TABLE }])).toBe(POP_BROKEN);
+    expect(brokenBy(r)).toBe(BROKEN_INDIRECT);
+  });
+
+  it('BG-11 too long is told before what is wrong behind it, in the middle of a block', () => {
+    const ramBytes = 256 * 65536;
+    const huge = { at: RAM_AT, length: ramBytes };
+    const tiny = { at: RAM_AT, length: 1 };
+    const behind = (last: Piece, flags = 0) => {
+      const r = rig(contestant, { features: INDIRECT, ramBytes });
+      const most = Array(255).fill({ ...huge, flags });
+      const list = [tiny, tiny, ...most, { ...huge, length: ramBytes - 4, flags }, last];
+      const at = r.room + 65536;
+      r.ring.chain(0, list, at);
+      popOne(r, [{ at, length: list.length * 16, flags: TABLE }]);
+      return brokenBy(r);
+    };
+    expect(behind(tiny)).toBe(0); // 2^32 - 1
+    const beyond = { ...tiny, length: 2, flags: NEXT };
+    for (const flags of [0, WRITE]) {
+      expect(behind({ ...beyond, flags: flags | NEXT, next: 0 }, flags)).toBe(BROKEN_TOO_LONG);
+      expect(behind({ ...beyond, flags: flags | NEXT, next: 999 }, flags)).toBe(BROKEN_TOO_LONG);
+    }
+    expect(behind({ ...beyond, flags: NEXT, next: 258 })).toBe(BROKEN_TOO_LONG);
   });
 
   it('VQ-4 the last block of a chain links to none', () => {
@@ -298,6 +385,14 @@ export function edgeSuite(contestant: Contestant): void {
     expect(machine.word(CONTEXT_NOTIFIED)).toBe(0); // address 0 is null, and no context
     machine.setWord(CONTEXT_NOTIFIED + 4, 1);
     expect(engine.notifierSet(notifier)).toBe(0);
+  });
+
+  it('BH-3 a slot that is pending is not linked a second time', () => {
+    const { machine, engine, context } = makeContext();
+    for (const slot of [3, 5, 3, 5]) engine.bhEnqueue(context, slot, 0, S);
+    const slots = machine.word(context + CONTEXT_SLOTS);
+    const links = [3, 5].map((slot) => machine.word(slots + slot * SLOT_SIZE + SLOT_NEXT));
+    expect([machine.word(context + CONTEXT_BH_LIST), ...links]).toEqual([6, 0, 4]);
   });
 
   it('BH-6 BH-7 a generation is told from its 24 low bits', () => {

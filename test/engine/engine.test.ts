@@ -1,10 +1,22 @@
 import { describe, expect, it } from 'vitest';
 import type { Engine } from '#src/engine/engine';
 import { ABI_VERSION, LAYOUT_SUM } from '#src/layout';
+import { blkSuite } from './blk-suite.ts';
+import { chainSuite } from './chain-suite.ts';
+import { edgeSuite } from './edge-suite.ts';
 import { engineSuite } from './engine-suite.ts';
 import { contestants, coreModule, jsShared, Machine } from './machine.ts';
 
 for (const contestant of contestants) engineSuite(contestant);
+
+for (const contestant of contestants) {
+  const between = { ...contestant, between: true };
+  describe(`${contestant.name}, RAM between other regions`, () => {
+    describe('chains', () => chainSuite(between));
+    describe('edges', () => edgeSuite(between));
+    describe('virtio-blk requests', () => blkSuite(between));
+  });
+}
 
 describe('the engine under test is the one meant', () => {
   const isNative = (engine: Engine) => /\[native code\]/.test(String(engine.queuePop));

@@ -55,6 +55,8 @@ export interface Contestant {
   readonly name: string;
   readonly kind: 'wasm' | 'js';
   readonly shared: boolean;
+  /** RAM is neither the first nor the last region: where no fast way looks. */
+  readonly between?: boolean;
   /** Memories of `pages` pages of 64 KiB, and the engine over them. */
   make(pages: number): Parts;
 }
@@ -150,7 +152,7 @@ export interface MachineOptions {
   guardBytes?: number;
 }
 
-/** By default one region maps guest RAM, and a guest address is the RAM address of its byte. */
+/** One region maps all of guest RAM, and a guest address is the RAM address of its byte. */
 export class Machine {
   readonly engine: Engine;
   readonly state: LinearMemory;
@@ -173,7 +175,10 @@ export class Machine {
     this.ram = parts.ram;
     this.#next = this.stateAt;
     this.regions = this.allocate(TABLE_BYTES);
-    this.setRegions([{ guest: RAM_AT, size: this.ramBytes, offset: RAM_AT }]);
+    const ram = { guest: RAM_AT, size: this.ramBytes, offset: RAM_AT };
+    const below = { guest: 4096, size: 4096, offset: RAM_AT };
+    const above = { guest: RAM_AT + this.ramBytes + PAGE, size: 4096, offset: RAM_AT };
+    this.setRegions(contestant.between ? [below, ram, above] : [ram]);
   }
 
   // Views are made anew each time: a test may grow the memory at any point.
