@@ -2,7 +2,7 @@
 
 import '../block/drivers.ts';
 import { Core, type CoreOptions } from '../engine/core.ts';
-import type { LinearMemory } from '../engine/engine.ts';
+import { isShared } from '../engine/linear-memory.ts';
 import { coreModuleUrl } from './assets.ts';
 
 /** Compiled modules, by whether their memory is shared: they are the same for every core. */
@@ -32,8 +32,4 @@ export async function openCore(options: CoreOptions = {}): Promise<Core> {
   if (options.module || options.engine === 'js') return Core.open(options);
   const shared = options.memory ? isShared(options.memory) : options.shared === true;
   return Core.open({ ...options, module: await loadCoreModule(shared) });
-}
-
-function isShared({ buffer }: LinearMemory): boolean {
-  return typeof SharedArrayBuffer === 'function' && buffer instanceof SharedArrayBuffer;
 }

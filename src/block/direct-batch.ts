@@ -5,22 +5,28 @@
  * together. Tables instead of objects; nothing is allocated.
  */
 
-/** Most members of a batch. */
-export const DIRECT_MAX = 32;
-
 /** A member's result: `BackendLane.submit` must be asked to do it, from its beginning. */
 export const LONG_WAY = 1;
 
 export class DirectBatch {
   count = 0;
   /** Per member: first byte on the disk, first byte in guest RAM's buffer, and bytes. */
-  readonly offsets = new Float64Array(DIRECT_MAX);
-  readonly starts = new Float64Array(DIRECT_MAX);
-  readonly lengths = new Float64Array(DIRECT_MAX);
+  readonly offsets: Float64Array;
+  readonly starts: Float64Array;
+  readonly lengths: Float64Array;
   /** For the owner: which of its requests this is. */
-  readonly tags = new Uint32Array(DIRECT_MAX);
+  readonly tags: Uint32Array;
   /** 0: done. LONG_WAY. -EAGAIN: the gate was closed. Else the negative errno. */
-  readonly results = new Float64Array(DIRECT_MAX);
+  readonly results: Float64Array;
+
+  /** `capacity`: most members. */
+  constructor(capacity: number) {
+    this.offsets = new Float64Array(capacity);
+    this.starts = new Float64Array(capacity);
+    this.lengths = new Float64Array(capacity);
+    this.tags = new Uint32Array(capacity);
+    this.results = new Float64Array(capacity);
+  }
 
   /** Adds a member; the owner made sure that there is room. */
   add(tag: number, offset: number, start: number, length: number): void {

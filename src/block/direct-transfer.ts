@@ -7,7 +7,6 @@ import {
   BACKEND_F_READ_ONLY,
   BACKEND_F_WRITE_CACHE,
   BACKEND_FLAGS,
-  BACKEND_QUIESCE,
 } from '../layout.ts';
 import { EAGAIN, EIO } from '../spec.ts';
 import { type DirectBatch, LONG_WAY } from './direct-batch.ts';
@@ -23,7 +22,7 @@ import {
 } from './driver.ts';
 import { errnoOfThrown } from './error.ts';
 import { type LaneFigures, TIMED_ONE_IN } from './lane-figures.ts';
-import { capacityOf } from './request-check.ts';
+import { capacityOf, gateCloses } from './request-check.ts';
 
 export class DirectTransfer {
   readonly #core: Core;
@@ -85,7 +84,7 @@ export class DirectTransfer {
       request.length = length;
       vector.starts[0] = starts[i] as number;
       vector.lengths[0] = length;
-      if (this.#gateCloses()) {
+      if (gateCloses(this.#words(), this.#backend)) {
         results.fill(-EAGAIN, i, count);
         return;
       }
@@ -121,15 +120,9 @@ export class DirectTransfer {
     return done;
   }
 
-  /** Has somebody begun to drain since this batch entered? */
-  #gateCloses(): boolean {
-    return Atomics.load(this.#words(), (this.#backend + BACKEND_QUIESCE) >>> 2) !== 0;
-  }
-
   /** A view of core memory, kept for as long as it works: to look it up costs 20 ns. */
   #words(): Uint32Array {
-    if (this.#u32.length === 0 || !this.#core.viewsDetach) this.#u32 = this.#core.u32;
-    return this.#u32;
+    return (this.#u32 = this.#core.keepU32(this.#u32));
   }
 }
 

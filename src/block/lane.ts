@@ -33,7 +33,7 @@ import { errnoOfThrown } from './error.ts';
 import { type BackendStats, LaneFigures, TIMED_ONE_IN } from './lane-figures.ts';
 import type { LaneBackend, LaneOptions } from './lane-options.ts';
 import { LaneRequest } from './lane-request.ts';
-import { checkRequest, verdictOf } from './request-check.ts';
+import { checkRequest, gateCloses, verdictOf } from './request-check.ts';
 import { MORE, type Transfer, type TransferOwner } from './transfer.ts';
 import { TransferList } from './transfer-list.ts';
 
@@ -134,7 +134,7 @@ export class BackendLane implements TransferOwner {
   submit(request: LaneRequest): number {
     checkRequest(request);
     const held = this.#holdsGate;
-    if (held ? this.#gateCloses() : !this.#enter()) return -EAGAIN;
+    if (held ? gateCloses(this.#words(), this.#backend.address) : !this.#enter()) return -EAGAIN;
     const verdict = verdictOf(request, this.#words(), this.#backend.address, this.driver.alignment);
     if (verdict <= 0) {
       if (verdict < 0) this.countInvalid();
@@ -171,7 +171,7 @@ export class BackendLane implements TransferOwner {
   }
 
   /**
-   * May `transfer` be used? Not if a part must be bounced, or a flush must follow a write.
+   * May `transfer` be used? Not if data may have to be bounced.
    */
   get direct(): boolean {
     const { settles, alignment } = this.driver;
@@ -333,12 +333,6 @@ export class BackendLane implements TransferOwner {
     return false;
   }
 
-  /** Has somebody begun to drain since this batch entered? */
-  #gateCloses(): boolean {
-    const at = (this.#backend.address + BACKEND_QUIESCE) >>> 2;
-    return Atomics.load(this.#words(), at) !== 0;
-  }
-
   #leave(): void {
     const { engine } = this.#core;
     if (engine.gateLeave(this.address, this.#backend.address, 1) === 1) this.wake();
@@ -350,8 +344,7 @@ export class BackendLane implements TransferOwner {
    * that has grown is detached, or, if shared, still shows the same bytes.
    */
   #words(): Uint32Array {
-    if (!this.#core.viewsDetach || this.#u32.length === 0) this.#u32 = this.#core.u32;
-    return this.#u32;
+    return (this.#u32 = this.#core.keepU32(this.#u32));
   }
 
   // ---- The bottom half --------------------------------------------------------------------------

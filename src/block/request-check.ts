@@ -6,6 +6,7 @@ import {
   BACKEND_F_NO_MEDIUM,
   BACKEND_F_READ_ONLY,
   BACKEND_FLAGS,
+  BACKEND_QUIESCE,
 } from '../layout.ts';
 import { EINVAL, EIO, ENOMEDIUM, EPERM, SECTOR_SIZE } from '../spec.ts';
 import { OP_FLUSH, OP_READ, OP_WRITE, OP_WRITE_ZEROES } from './driver.ts';
@@ -35,6 +36,11 @@ export function verdictOf(
   if (readOnly && op !== OP_READ) return -EPERM;
   if (alignment > 1 && (offset % alignment !== 0 || length % alignment !== 0)) return -EINVAL;
   return length === 0 ? 0 : GO_ON;
+}
+
+/** Has somebody begun to drain since the caller's batch passed the gate? */
+export function gateCloses(u32: Uint32Array, backend: number): boolean {
+  return Atomics.load(u32, (backend + BACKEND_QUIESCE) >>> 2) !== 0;
 }
 
 /** Bytes of the disk. */

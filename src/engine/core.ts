@@ -200,6 +200,14 @@ export class Core {
     return this.#i32;
   }
 
+  /**
+   * `view` of state if it still works, else a new one: for hot paths, since to look `memory.buffer`
+   * up costs more than most of what is done with it. See `viewsDetach`.
+   */
+  keepU32(view: Uint32Array): Uint32Array {
+    return view.length === 0 || !this.viewsDetach ? this.u32 : view;
+  }
+
   /** The buffer that guest RAM lies in; a region's offset counts from its first byte. */
   get ramU8(): Uint8Array {
     const buffer = this.ram.buffer;

@@ -42,7 +42,7 @@ import {
   VIRTIO_BLK_T_WRITE_ZEROES,
   VIRTIO_BLK_WRITE_ZEROES_F_UNMAP,
 } from '../spec.ts';
-import { MergeBatch } from './blk-merge.ts';
+import { MERGE_REQUESTS_MAX, MergeBatch } from './blk-merge.ts';
 import type { BlkRecords } from './blk-records.ts';
 import type { BlkSubmitter } from './blk-submitter.ts';
 import {
@@ -71,7 +71,7 @@ export class BlkHandler {
   readonly #records: BlkRecords;
   readonly #submitter: BlkSubmitter;
   readonly #merge = new MergeBatch();
-  readonly #direct = new DirectBatch();
+  readonly #direct = new DirectBatch(MERGE_REQUESTS_MAX);
   readonly #blockSectors: number;
   /** Bytes of the serial with its zero byte, if that has room in 20 bytes. */
   readonly #serialBytes: number;

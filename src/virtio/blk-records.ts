@@ -55,7 +55,7 @@ export class BlkRecords {
 
   /** As `refresh`, for less: on the way of each request. */
   revalidate(): void {
-    if (this.u32.length === 0 || !this.#core.viewsDetach) this.u32 = this.#core.u32;
+    this.u32 = this.#core.keepU32(this.u32);
   }
 
   /** Type as the driver wrote it. */

@@ -7,7 +7,7 @@ import { fillRead, ScriptDriver } from './script-driver.ts';
 
 /** A batch of `count` requests of 512 bytes from sector 0 on, into guest RAM from byte 4096 on. */
 function batchOf(count: number): DirectBatch {
-  const batch = new DirectBatch();
+  const batch = new DirectBatch(count);
   for (let i = 0; i < count; i++) batch.add(i, i * 512, 4096 + i * 512, 512);
   return batch;
 }
@@ -79,7 +79,7 @@ describe('the short way of a lane', () => {
   it('BB-4 leaves what lies beyond the end to the long way, and what ends there not', async () => {
     const driver = new ScriptDriver('inline', undefined, 1024);
     const { lane } = await rig(driver);
-    const batch = new DirectBatch();
+    const batch = new DirectBatch(3);
     batch.add(0, 512, 4096, 512);
     batch.add(1, 512, 4096, 513);
     batch.add(2, 1024, 4096, 512);
