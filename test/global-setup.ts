@@ -48,12 +48,14 @@ export default async function setup(): Promise<void> {
     if (newest(...sources.map((path) => join(root, path))) > oldest(...core)) {
       execFileSync('npm', ['run', '--silent', 'build:core'], { cwd: root, stdio: 'inherit' });
     }
-    if (
-      newest(join(root, 'src'), join(root, 'tsconfig.json')) >
-      oldest(join(root, 'build/.tsbuildinfo'))
-    ) {
+    const compiled = join(root, 'build/.tsbuildinfo');
+    if (newest(join(root, 'src'), join(root, 'tsconfig.json')) > oldest(compiled)) {
       // What has wrong types is written all the same, and tested; `npm run lint` refuses it.
       spawnSync('npx', ['tsc', '-p', 'tsconfig.json'], { cwd: root, stdio: 'inherit' });
+    }
+    const recipe = ['package.json', 'rolldown.config.js'].map((path) => join(root, path));
+    if (newest(compiled, ...recipe) > oldest(join(root, 'build/dist/index.js'))) {
+      spawnSync('npm', ['run', '--silent', 'build:dist'], { cwd: root, stdio: 'inherit' });
     }
   } finally {
     rmdirSync(lock);

@@ -2,7 +2,8 @@
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { fileURLToPath } from 'node:url';
+import { rolldown } from 'rolldown';
 import type { Edge } from './edge-suite.ts';
 import { packageExport } from './package-exports.ts';
 
@@ -11,15 +12,8 @@ const CONDITIONS = ['edge-light', 'worker', 'import'];
 /** The global that holds the compiled module: the host compiles, the handler only instantiates. */
 const CORE = 'vblkCoreModule';
 
-/** The bundler that vitest's vite is built on. */
-async function bundler() {
-  const vite = createRequire(require.resolve('vitest/package.json')).resolve('vite/package.json');
-  return import(pathToFileURL(createRequire(vite).resolve('rolldown')).href);
-}
-
 /** One script: `edge.js`, the library, and no import left. */
 async function bundle(root: string): Promise<string> {
-  const { rolldown } = await bundler();
   const entry = join(root, packageExport(root, '.', CONDITIONS));
   const build = await rolldown({
     input: fileURLToPath(new URL('edge.js', import.meta.url)),
@@ -28,16 +22,16 @@ async function bundle(root: string): Promise<string> {
     plugins: [
       {
         name: 'vblk',
-        resolveId(source: string) {
+        resolveId(source) {
           if (source === 'vblk') return entry;
           return source.endsWith('core.wasm') ? CORE : null;
         },
-        load(id: string) {
+        load(id) {
           return id === CORE ? `export default globalThis.${CORE};` : null;
         },
       },
     ],
-    onLog(level: string, log: { message: string }) {
+    onLog(level, log) {
       if (level === 'warn') throw new Error(log.message);
     },
   });

@@ -19,7 +19,7 @@ type Module = { name: string; kind: 'esModule' | 'wasm'; content: string };
 function builtFiles(root: string): string[] {
   return readdirSync(join(root, 'build'), { recursive: true, encoding: 'utf8' })
     .map((file) => posix.join('build', file))
-    .filter((file) => /\.js$|[\\/]core(\.shared)?\.wasm$/.test(file));
+    .filter((file) => /^build\/(dist\/[^/]+\.js|core(\.shared)?\.wasm)$/.test(file));
 }
 
 /**

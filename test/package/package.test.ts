@@ -35,7 +35,8 @@ describe('the packed package', () => {
   afterAll(() => rmSync(project, { recursive: true, force: true }));
 
   it('holds what runs and nothing else', () => {
-    const allowed = /^(build\/.*\.(js|d\.ts|wasm)|package\.json|README\.md|LICENSE|CHANGELOG\.md)$/;
+    const allowed =
+      /^(build\/dist\/.*\.js(\.map)?|build\/.*\.(d\.ts|wasm)|package\.json|README\.md|LICENSE|CHANGELOG\.md)$/;
     expect(files.filter((path) => !allowed.test(path))).toEqual([]);
     expect(files).toContain('build/core.wasm');
     expect(files).toContain('build/core.shared.wasm');
@@ -61,6 +62,9 @@ describe('the packed package', () => {
 
   it('installs the command', () => {
     expect(run(project, 'npx', '--no-install', 'vblk', '--help')).toMatch(/vblk bench/);
+    const short = ['--drive', 'memory', '--size', '1m', '--runtime', '0.05', '--json'];
+    const results = JSON.parse(run(project, 'npx', '--no-install', 'vblk', 'bench', ...short));
+    expect(JSON.stringify(results)).toMatch(/"wasm".*"js"/);
   });
 
   it('has types that a strict project accepts', () => {
