@@ -77,6 +77,8 @@ const BLOCK_SHIFT = 17; // v86 maps device memory in blocks of 128 KiB
 export class MemoryWindows {
   readonly #cpu: V86Cpu;
   readonly #blocks = new Map<number, Block>();
+  /** The window that was found last: a guest stays with a register for a while. */
+  #last: MemoryWindow | undefined;
   #depth = 0;
 
   constructor(cpu: V86Cpu) {
@@ -99,8 +101,10 @@ export class MemoryWindows {
     const window = { base, end: base + size, handler };
     const blocks = blocksOf(window);
     for (const index of blocks) this.#block(index).windows.unshift(window);
+    this.#last = undefined; // the new one may lie over it
     return {
       unmap: () => {
+        this.#last = undefined;
         for (const index of blocks) this.#remove(index, window);
       },
     };
@@ -108,8 +112,12 @@ export class MemoryWindows {
 
   #find(address: number): MemoryWindow | undefined {
     const at = address >>> 0;
+    const last = this.#last;
+    if (last && at >= last.base && at < last.end) return last;
     const windows = this.#blocks.get(at >>> BLOCK_SHIFT)?.windows;
-    return windows?.find((window) => at >= window.base && at < window.end);
+    const found = windows?.find((window) => at >= window.base && at < window.end);
+    if (found) this.#last = found;
+    return found;
   }
 
   #block(index: number): Block {

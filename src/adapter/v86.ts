@@ -38,9 +38,9 @@ export interface V86BlkOptions
   /** Kind of the BAR that a modern driver uses. Default `io`: ports, which are a little faster. */
   readonly bar?: 'memory' | 'io';
   /**
-   * `sync`: requests are served before the instruction that wrote the doorbell ends. `poll`: a few
-   * instructions later, between two slices of the CPU. Default: `sync` for ports, `poll` for
-   * device memory, where no interrupt can be raised inside a store.
+   * `sync` (default): requests are served before the instruction that wrote the doorbell ends, and
+   * an interrupt that a store to device memory may not raise comes a few instructions later.
+   * `poll`: both then, between two slices of the CPU.
    */
   readonly kick?: 'sync' | 'poll';
   /** Which drivers find a disk there. Default `transitional`: all. */
@@ -121,13 +121,12 @@ function blkOptions(host: V86Core, options: V86BlkOptions): VirtioBlkOptions {
     disk: _disk,
     host: _host,
     readonly: _readonly,
-    bar,
+    bar: _bar,
     mode: _mode,
     slot: _slot,
     engine: _engine,
     module: _module,
     ...blk
   } = options;
-  const kick = bar === 'memory' ? 'poll' : 'sync';
-  return { kick, ...blk, onGuestWrite: host.guestWritten };
+  return { ...blk, onGuestWrite: host.guestWritten };
 }

@@ -158,6 +158,7 @@ describe('memory BAR', () => {
 
   it('moves, and is gone while disabled or unassigned', () => {
     place();
+    expect(v86.load(MEMORY_BASE, 1)).toBe(0);
     v86.configWrite(id, 0x18, 4, 0xe000_0000);
     expect(v86.load(MEMORY_BASE, 1)).toBe(0xff);
     expect(v86.load(0xe000_0000, 1)).toBe(0);
@@ -187,6 +188,18 @@ describe('memory BAR', () => {
     slot.detach();
     expect(v86.load(MEMORY_BASE, 1)).toBe(0xff);
     expect(v86.load(MEMORY_BASE + MEMORY_BYTES + 4, 1)).toBe(2);
+  });
+
+  it('hides what a neighbour has at the same place, until it goes', () => {
+    const other = new ToyPci();
+    const otherSlot = attachPciFunction(v86, other);
+    place();
+    v86.store(MEMORY_BASE, 4, 1);
+    place(otherSlot.slot << 3, 0xc100, MEMORY_BASE);
+    v86.store(MEMORY_BASE, 4, 2);
+    expect(v86.load(MEMORY_BASE, 4)).toBe(2);
+    otherSlot.detach();
+    expect(v86.load(MEMORY_BASE, 4)).toBe(1);
   });
 
   it('lies over two blocks where it must', () => {

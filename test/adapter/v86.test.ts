@@ -60,6 +60,7 @@ describe.each(['wasm', 'js'] as const)('virtio-blk on v86, %s', (engine) => {
   it('HN-13 answers inside a doorbell that is a port', async () => {
     const { v86, transport, ram } = await attach({ engine });
     v86.v86.idle = false;
+    v86.interruptsOn = true;
     const guest = await GuestBlk.open(transport, ram, { interrupts: true });
     const written = guest.write(0, sector(1));
     expect(line(v86)).toBe(true);
@@ -67,8 +68,28 @@ describe.each(['wasm', 'js'] as const)('virtio-blk on v86, %s', (engine) => {
     await written;
   });
 
-  it('has the slice end soon after a kick, and puts the count back', async () => {
+  it('HN-13 answers inside a doorbell in memory, interrupts at the poll point', async () => {
     const { v86, transport, ram } = await attach({ engine, bar: 'memory' });
+    const guest = await GuestBlk.open(transport, ram, { interrupts: true });
+    v86.poll(); // what setting up has left to do
+    v86.v86.idle = false;
+    v86.interruptsOn = true;
+    v86.counter = 5;
+    const written = guest.write(0, sector(1));
+    expect(line(v86)).toBe(false);
+    expect(v86.counter).toBe(100_008); // the slice ends at once
+    expect(guest.poll()).toBe(1);
+    await written;
+    v86.poll();
+    expect(line(v86)).toBe(true);
+    expect(v86.counter).toBe(5);
+    v86.interruptsOn = false; // the guest is in its handler
+    guest.interrupt();
+    expect(line(v86)).toBe(false);
+  });
+
+  it('has the slice end soon after a kick, and puts the count back', async () => {
+    const { v86, transport, ram } = await attach({ engine, bar: 'memory', kick: 'poll' });
     const guest = await GuestBlk.open(transport, ram, { interrupts: true });
     v86.poll(); // what setting up has left to do
     v86.v86.idle = false;
@@ -85,8 +106,8 @@ describe.each(['wasm', 'js'] as const)('virtio-blk on v86, %s', (engine) => {
     expect(v86.counter).toBe(6);
   });
 
-  it('interrupts at the poll point, and never from inside the doorbell', async () => {
-    const { v86, transport, ram } = await attach({ engine, bar: 'memory' });
+  it.each(['sync', 'poll'] as const)('interrupts at the poll point, kick=%s', async (kick) => {
+    const { v86, transport, ram } = await attach({ engine, bar: 'memory', kick });
     v86.v86.idle = false;
     v86.interruptsOn = true;
     const guest = await GuestBlk.open(transport, ram, { interrupts: true });

@@ -70,11 +70,11 @@ describeOn(machine, 'boot sector on our disk', ({ images: all, V86 }) => {
   const engines = ['wasm', 'js'] as const;
   const places = [
     { mode: 'transitional', bar: 'io', kick: 'sync' },
-    { mode: 'transitional', bar: 'memory', kick: 'poll' },
-    { mode: 'modern', bar: 'memory', kick: 'poll' },
+    { mode: 'transitional', bar: 'memory', kick: 'sync' },
+    { mode: 'modern', bar: 'memory', kick: 'sync' },
     { mode: 'legacy', bar: 'io', kick: 'sync' },
     { mode: 'transitional', bar: 'io', kick: 'poll' },
-    { mode: 'transitional', bar: 'memory', kick: 'sync' },
+    { mode: 'transitional', bar: 'memory', kick: 'poll' },
   ] as const;
   const cases = engines.flatMap((engine) => places.map((place) => ({ engine, ...place })));
 
@@ -111,10 +111,10 @@ describeOn(machine, 'boot sector on our disk', ({ images: all, V86 }) => {
     expect(guest.serial).toBe(`read: no writing\r\n${BOOT_SECTOR_FAILED}\r\n`);
   }, 90_000);
 
-  it.each(engines)(
-    'runs the code that it read, not what lay there before: %s',
-    async (engine) => {
-      const { guest } = await bootFrom(staleCodeSectors(), /\n/, { engine });
+  it.each(cases)(
+    'runs the code that it read, not what lay there before: $engine, $mode, $bar BAR, $kick',
+    async (options) => {
+      const { guest } = await bootFrom(staleCodeSectors(), /\n/, options);
       expect(guest.serial).toBe('AB\n');
     },
     90_000,

@@ -1,5 +1,8 @@
 /** `npm run linux -- --bench`: our disks against v86's own IDE disk, in one guest. */
 
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
+
 import {
   attachVirtioBlk,
   type V86Blk,
@@ -7,9 +10,10 @@ import {
   type V86Instance,
 } from '../../adapter/v86.ts';
 import { formatTable } from '../table.ts';
+import type { DeviceCostRequest } from './device-cost.ts';
 import { Guest, type GuestImages, type V86Constructor } from './guest.ts';
-import { CASES, type MeasuredCase, measure, median } from './measure.ts';
-import { type DeviceCost, Stopwatch } from './stopwatch.ts';
+import { CASES, type MeasuredCase, measure } from './measure.ts';
+import type { DeviceCost } from './stopwatch.ts';
 
 export interface BenchOptions {
   readonly images: GuestImages;
@@ -34,7 +38,7 @@ export async function bench(
   print(`O_DIRECT, one request at a time, ${rounds} rounds; us per request: best, median`);
   print(await timings(V86, options));
   print('\nin the device, as the host sees it: us per random read of 4 KiB, and accesses');
-  print(await deviceCosts(V86, options));
+  print(await deviceCosts(options));
 }
 
 /** All disks in one guest. */
@@ -60,44 +64,34 @@ async function timings(V86: V86Constructor, options: BenchOptions): Promise<stri
   }
 }
 
-/** Each kind of BAR in a guest of its own, so that the watching costs the other one nothing. */
-async function deviceCosts(V86: V86Constructor, options: BenchOptions): Promise<string> {
-  const rows = [['', 'best', 'median', "v86's part", 'writes', 'reads', 'turns']];
+/** Each kind of BAR in a thread of its own, so that neither the other nor its watching costs it. */
+async function deviceCosts(options: BenchOptions): Promise<string> {
+  const rows = [['', 'best', 'median', "v86's part", 'writes', 'reads', 'turns', 'polls']];
   for (const bar of BARS) {
-    const samples = await deviceCost(V86, bar, options);
-    const all = (what: keyof DeviceCost) => samples.map((cost) => cost[what]);
+    const { own, v86, ...accesses } = await deviceCost(bar, options);
+    const { registerWrites, registerReads, turns, polls } = accesses;
     rows.push([
       bar === 'io' ? 'port I/O' : 'memory BAR',
-      (Math.min(...all('ns')) / 1000).toFixed(2),
-      (median(all('ns')) / 1000).toFixed(2),
-      (median(all('v86Ns')) / 1000).toFixed(2),
-      ...(['registerWrites', 'registerReads', 'turns'] as const).map((what) =>
-        median(all(what)).toFixed(2),
-      ),
+      ...[own.best, own.median, v86.median].map((ns) => (ns / 1000).toFixed(2)),
+      ...[registerWrites, registerReads, turns, polls].map((count) => count.toFixed(2)),
     ]);
   }
   return formatTable(rows);
 }
 
 async function deviceCost(
-  V86: V86Constructor,
   bar: (typeof BARS)[number],
-  options: BenchOptions,
-): Promise<DeviceCost[]> {
-  let watch: Stopwatch | undefined;
-  const attach = async (emulator: V86Instance) => {
-    watch = new Stopwatch(emulator, await attachDisk(emulator, bar, options));
-  };
-  const guest = await Guest.boot(V86, { images: options.images, attach });
+  { images, engine }: BenchOptions,
+): Promise<DeviceCost> {
+  const { mode, block, count } = COST_CASE;
+  const command = `odirect /dev/vda ${mode} ${block} ${count}`;
+  const workerData: DeviceCostRequest = { images, engine, bar, size: DISK_BYTES, command };
+  const worker = new Worker(new URL('./device-cost.js', import.meta.url), { workerData });
   try {
-    const { mode, block, count } = COST_CASE;
-    const command = `odirect /dev/vda ${mode} ${block} ${count}`;
-    await guest.ask(command); // v86 and the JavaScript engine translate
-    watch!.samples.length = 0;
-    await guest.ask(command);
-    return watch!.samples;
+    const [cost] = (await once(worker, 'message')) as [DeviceCost]; // rejects if it throws
+    return cost;
   } finally {
-    await guest.destroy();
+    await worker.terminate();
   }
 }
 
