@@ -10,6 +10,7 @@ import {
   CONTEXT_SLOTS, NOTIFIER_FLAG, NOTIFIER_WATCHER, SLOT_FLAGS, SLOT_NEXT, SLOT_SIZE,
 } from "../src/layout";
 import { and32, compareExchange32, exchange32, load32, or32, store32 } from "./atomics";
+import { push, turnRound } from "./list";
 
 const GENERATION_MASK = 0xffffff;
 
@@ -38,20 +39,9 @@ export function bhEnqueue(context: u32, slot: u32, generation: u32, flags: u32):
     old = seen;
   }
   // After the push the callback may run and free the slot: it is not touched again.
-  if (!(old & BH_PENDING)) pushOnList(context, at, slot + 1);
+  // Only the thread that set PENDING pushes, so a slot is in one list once.
+  if (!(old & BH_PENDING)) push(context + CONTEXT_BH_LIST, at, slot + 1);
   return notify(context);
-}
-
-/** Only the thread that set PENDING pushes, so a slot is in one list once. */
-function pushOnList(context: u32, at: u32, link: u32): void {
-  let head = load32(context, CONTEXT_BH_LIST);
-  while (true) {
-    store32(at, SLOT_NEXT, head);
-    // Pairs with the exchange in `bhTake`: next is written before the slot can be seen.
-    const seen = compareExchange32(context, CONTEXT_BH_LIST, head, link);
-    if (seen == head) return;
-    head = seen;
-  }
 }
 
 /** Clears SCHEDULED; the slot stays where it is and is dropped when its turn comes (BH-5). */
@@ -69,14 +59,7 @@ export function bhCancel(context: u32, slot: u32, generation: u32): void {
 export function bhTake(context: u32): void {
   const newest = exchange32(context, CONTEXT_BH_LIST, 0);
   if (newest == 0) return;
-  let oldest: u32 = 0;
-  for (let link = newest; link != 0; ) {
-    const at = slotAt(context, link - 1);
-    const next = load32(at, SLOT_NEXT);
-    store32(at, SLOT_NEXT, oldest);
-    oldest = link;
-    link = next;
-  }
+  const oldest = turnRound(load<u32>(context, CONTEXT_SLOTS), newest);
   const tail = load<u32>(context, CONTEXT_READY_TAIL);
   if (tail == 0) store<u32>(context, oldest, CONTEXT_READY_HEAD);
   else store32(slotAt(context, tail - 1), SLOT_NEXT, oldest);
@@ -159,4 +142,9 @@ export function notifierSet(notifier: u32): u32 {
 
 export function notifierTestAndClear(notifier: u32): u32 {
   return u32(exchange32(notifier, NOTIFIER_FLAG, 0) != 0);
+}
+
+/** Whom to notify from now on. Who attaches sets the notifier afterwards (HN-8). */
+export function notifierWatch(notifier: u32, context: u32): void {
+  store32(notifier, NOTIFIER_WATCHER, context);
 }

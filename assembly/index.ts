@@ -10,12 +10,19 @@ import { pop, push } from "./split";
 
 export {
   accept, bhCancel, bhEnqueue, bhNext, bhPending, bhTake, check, notifierSet, notifierTestAndClear,
-  notify, prepare,
+  notifierWatch, notify, prepare,
 } from "./aio";
+export { coNext, coSchedule, coTake } from "./coroutine";
 export { gateClose, gateEnter, gateInFlight, gateLeave, gateOpen } from "./gate";
-export { queueEmpty, queueSetNotification } from "./notify";
+export { queueEmpty, queuePublish, queueSetNotification } from "./notify";
+export { handlerPending, handlerReady, pollSpin } from "./poll";
+export { poolCancel, poolDone, poolReap, poolSubmit, poolTake } from "./pool";
 export { queueReset } from "./setup";
 export { queueDetach, queueUnpop } from "./split";
+export {
+  mailReceived, mailSent, pollBegin, pollEnd, visitBegin, visitClose, visitEnd, waitEnter, waitKick,
+  waitLeave,
+} from "./wait";
 
 // @ts-ignore: decorator
 @inline

@@ -3,16 +3,17 @@
 
 import {
   QUEUE_AVAIL, QUEUE_BROKEN, QUEUE_FEATURES, QUEUE_F_EVENT_IDX, QUEUE_F_NOTIFY_ON_EMPTY,
-  QUEUE_INUSE, QUEUE_LAST_AVAIL, QUEUE_NOTIFICATION, QUEUE_NUM, QUEUE_READY, QUEUE_SHADOW_AVAIL,
-  QUEUE_SIGNALLED_USED, QUEUE_SIGNALLED_VALID, QUEUE_USED,
+  QUEUE_INTERRUPTS_LO, QUEUE_INUSE, QUEUE_LAST_AVAIL, QUEUE_NOTIFICATION, QUEUE_NUM, QUEUE_READY,
+  QUEUE_SHADOW_AVAIL, QUEUE_SIGNALLED_USED, QUEUE_SIGNALLED_VALID, QUEUE_USED,
 } from "../src/layout";
 import {
   VIRTQ_AVAIL_FLAGS, VIRTQ_AVAIL_F_NO_INTERRUPT, VIRTQ_AVAIL_IDX, VIRTQ_AVAIL_RING,
-  VIRTQ_USED_FLAGS, VIRTQ_USED_F_NO_NOTIFY, VIRTQ_USED_RING,
+  VIRTQ_USED_FLAGS, VIRTQ_USED_F_NO_NOTIFY, VIRTQ_USED_IDX, VIRTQ_USED_RING,
 } from "../src/spec";
 import { load16, load32, store16 } from "./atomics";
 
-/** May the ring be touched? */
+/** May the ring be touched? Home has set SERVING before: pairs with main, which clears READY and
+ * then reads SERVING. */
 // @ts-ignore: decorator
 @inline
 export function usable(queue: u32): bool {
@@ -50,6 +51,24 @@ export function queueSetNotification(queue: u32, on: u32): u32 {
 export function storeAvailEvent(queue: u32, index: u32): void {
   const ring = load<u32>(queue, QUEUE_USED) + VIRTQ_USED_RING;
   store16(ring + (load<u32>(queue, QUEUE_NUM) << 3), 0, index);
+}
+
+/** Shows the driver all used elements before `index`; true if it wants an interrupt for them. */
+// @ts-ignore: decorator
+@inline
+export function publish(queue: u32, index: u32): bool {
+  // Atomic: elements and status bytes are visible before idx counts them (2.7.14).
+  store16(load<u32>(queue, QUEUE_USED), VIRTQ_USED_IDX, index);
+  const interrupt = wantsInterrupt(queue, index);
+  if (interrupt) {
+    store<u64>(queue, load<u64>(queue, QUEUE_INTERRUPTS_LO) + 1, QUEUE_INTERRUPTS_LO);
+  }
+  return interrupt;
+}
+
+/** Main, for a queue with QUEUE_F_HELD: see the contract. */
+export function queuePublish(queue: u32, index: u32): u32 {
+  return u32(usable(queue) && publish(queue, index & 0xffff));
 }
 
 /**

@@ -5,17 +5,17 @@
 import {
   BLOCK_SEGMENTS, BROKEN_AVAIL_IDX, BROKEN_HEAD, BROKEN_HEAD_TWICE, BROKEN_INUSE, CHAIN_BLOCKS_MAX,
   QUEUE_AVAIL, QUEUE_BATCH, QUEUE_BATCH_COUNT, QUEUE_BROKEN, QUEUE_CAPACITY, QUEUE_DONE,
-  QUEUE_FEATURES, QUEUE_FREE_COUNT, QUEUE_F_EVENT_IDX, QUEUE_INTERRUPTS_LO, QUEUE_INUSE,
+  QUEUE_FEATURES, QUEUE_FREE_COUNT, QUEUE_F_EVENT_IDX, QUEUE_F_HELD, QUEUE_INUSE,
   QUEUE_LAST_AVAIL, QUEUE_NOTIFICATION, QUEUE_NUM, QUEUE_POPPED_LO, QUEUE_READY, QUEUE_RECORDS,
   QUEUE_REGIONS, QUEUE_SHADOW_AVAIL, QUEUE_USED, QUEUE_USED_IDX, QUEUE_WALK_REGION, RECORD_FREE,
   RECORD_IN_FLIGHT, RECORD_SIZE, RECORD_STATE, RECORD_WRITTEN, SEGMENT_SIZE,
 } from "../src/layout";
-import { VIRTQ_AVAIL_IDX, VIRTQ_AVAIL_RING, VIRTQ_USED_IDX, VIRTQ_USED_RING } from "../src/spec";
-import { load16, load32, store16 } from "./atomics";
+import { VIRTQ_AVAIL_IDX, VIRTQ_AVAIL_RING, VIRTQ_USED_RING } from "../src/spec";
+import { load16, load32 } from "./atomics";
 import { writeStatus } from "./blk";
 import { giveBlocksBack } from "./blocks";
 import { collect } from "./chain";
-import { storeAvailEvent, usable, wantsInterrupt } from "./notify";
+import { publish, storeAvailEvent, usable } from "./notify";
 import { lastRegion } from "./regions";
 import { queueBreak } from "./setup";
 
@@ -157,12 +157,8 @@ export function push(queue: u32, count: u32, status: bool): i32 {
   if (!live) return 0;
   index &= 0xffff;
   store<u32>(queue, index, QUEUE_USED_IDX);
-  // Atomic: elements and status bytes are visible before idx counts them (2.7.14).
-  store16(load<u32>(queue, QUEUE_USED), VIRTQ_USED_IDX, index);
-  const interrupt = wantsInterrupt(queue, index);
-  if (interrupt) {
-    store<u64>(queue, load<u64>(queue, QUEUE_INTERRUPTS_LO) + 1, QUEUE_INTERRUPTS_LO);
-  }
+  const held = load<u32>(queue, QUEUE_FEATURES) & QUEUE_F_HELD;
+  const interrupt = held != 0 || publish(queue, index);
   return stray ? -1 : i32(interrupt);
 }
 

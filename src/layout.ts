@@ -5,11 +5,11 @@
 // thread, stands beside it; "home" is the thread that serves the queue or context.
 
 /** Count up whenever a structure below changes: a module and its memory must agree. */
-export const ABI_VERSION = 1;
+export const ABI_VERSION = 2;
 
 // ---- Core header: the first bytes of the first arena ------------------------------------------
-//   0        4        8        12        16
-//   | magic  |  abi   |  size  | waiters |
+//   0        4        8        12        16        20       24
+//   | magic  |  abi   |  size  | waiters | threads | ranges |  main  |
 export const CORE_MAGIC = 0x6b6c6276; // "vblk"
 export const CORE_HEADER_MAGIC = 0;
 export const CORE_HEADER_ABI = 4;
@@ -17,7 +17,21 @@ export const CORE_HEADER_ABI = 4;
 export const CORE_HEADER_LAYOUT = 8;
 /** How many waits for a condition are going on (QEMU: AioWait.num_waiters). Any thread. */
 export const CORE_HEADER_WAITERS = 12;
+/** Instances over this memory so far: the count gives each its thread number. Any (atomic) */
+export const CORE_HEADER_THREADS = 16;
+/** Address of the table of ranges by which the memory was grown for clusters (RANGES_*). */
+export const CORE_HEADER_RANGES = 20;
+/** Address of main's context, which `waitKick` tells (QEMU: aio_wait_kick). Main (atomic) */
+export const CORE_HEADER_MAIN = 24;
 export const CORE_HEADER_SIZE = 64;
+
+// ---- Ranges that were grown for clusters: core memory, hence never guest RAM -------------------
+//   | count | pad | { start page u16, end page u16 } x RANGES_MAX |
+// Any thread grows a shared memory; it claims an entry by counting up, then fills it (atomic).
+export const RANGES_COUNT = 0;
+export const RANGES_FIRST = 8;
+export const RANGES_MAX = 512;
+export const RANGES_SIZE = 2056;
 
 // ---- Guest memory: a table of regions ---------------------------------------------------------
 //   | count | pad | region 0 | region 1 | ...        sorted by guest address, disjoint
@@ -41,7 +55,7 @@ export const QUEUE_AVAIL = 4;
 export const QUEUE_USED = 8;
 export const QUEUE_NUM = 12; // descriptors in the ring; a power of two
 export const QUEUE_FEATURES = 16; // QUEUE_F_*
-export const QUEUE_READY = 20; // 1 while the ring may be touched. Main
+export const QUEUE_READY = 20; // 1 while the ring may be touched. Main (atomic)
 export const QUEUE_LAST_AVAIL = 24; // free-running u16: the next head to pop. Home
 export const QUEUE_SHADOW_AVAIL = 28; // free-running u16: avail.idx as last read. Home
 export const QUEUE_USED_IDX = 32; // free-running u16. Home
@@ -81,11 +95,13 @@ export const QUEUE_WALK_ADDRESS = 160; // u64: a descriptor's first half, as loa
 export const QUEUE_WALK_REST = 168; // u64: and its second
 export const QUEUE_WALK_ENTRIES = 176; // descriptors of the table it is in
 export const QUEUE_WALK_END = 180; // up to where segments may be added
+export const QUEUE_RUNNING = 184; // 1: requests may be taken. Main (atomic)
 export const QUEUE_SIZE = 192;
 // QUEUE_FEATURES
 export const QUEUE_F_EVENT_IDX = 1;
 export const QUEUE_F_INDIRECT = 2;
 export const QUEUE_F_NOTIFY_ON_EMPTY = 4;
+export const QUEUE_F_HELD = 8; // used.idx is not stored by push, but by main (`queuePublish`)
 
 // Why a queue broke. The numbers are the contract's: both engines answer the same.
 export const BROKEN_HEAD = 1; // head >= num, BG-1
@@ -150,6 +166,8 @@ export const BACKEND_BLOCK_SECTORS = 16; // logical block size in sectors (range
 export const BACKEND_DISK = 20; // address of a cluster disk, or 0
 export const BACKEND_WAKE = 24; // address of main's context: whom a leave to zero wakes
 export const BACKEND_LANES = 28; // how many lanes are open
+export const BACKEND_WAKE_SLOT = 32; // main's bottom half for a leave to zero: slot and
+export const BACKEND_WAKE_GENERATION = 36; // generation
 export const BACKEND_SIZE = 64;
 export const BACKEND_F_READ_ONLY = 1;
 export const BACKEND_F_WRITE_CACHE = 2;
@@ -168,7 +186,21 @@ export const LANE_DISCARD_BYTES = 56;
 export const LANE_FAILED = 64; // reached the driver and failed
 export const LANE_INVALID = 72; // refused before the driver: range, read-only
 export const LANE_MERGED = 80; // requests saved by merging
-export const LANE_SIZE = 128;
+/** Per kind (read, write, flush, discard): ns, and how many requests they are of; two pairs. */
+export const LANE_TIMED = 88;
+export const LANE_SIZE = 192;
+
+// ---- Write log: what a thread wrote to guest memory for a queue, until main has heard of it -----
+//   | tail | lost | used | head | { address u32, length u32 } x WRITE_LOG_ENTRIES |
+// Home fills entries as it writes, and counts them when the buffers of which they are have been
+// pushed: first TAIL and LOST, then USED. Main reads in the other order.
+export const WRITE_LOG_TAIL = 0; // entries so far, free-running. Home (atomic)
+export const WRITE_LOG_LOST = 4; // how often entries did not fit, free-running. Home (atomic)
+export const WRITE_LOG_USED = 8; // used idx (u16), and the epoch's low half above. Home (atomic)
+export const WRITE_LOG_HEAD = 12; // entries that main has read, free-running. Main (atomic)
+export const WRITE_LOG_FIRST = 16;
+export const WRITE_LOG_ENTRIES = 1024; // a power of two
+export const WRITE_LOG_SIZE = 8208;
 
 // ---- Cluster disk: a memory disk served in place ----------------------------------------------
 //   disk.l1 -> u32[ceil(size / 1 GiB)] of core addresses of level-2 tables (0: all holes)
@@ -183,6 +215,7 @@ export const DISK_SIZE_LO = 4; // bytes
 export const DISK_SIZE_HI = 8;
 export const DISK_ARENA = 12; // address of its arena
 export const DISK_CLUSTERS = 16; // clusters in use, tables included (atomic)
+export const DISK_SEVERAL = 20; // 1: several threads are inside, no cluster is freed. Main, drained
 export const DISK_SIZE = 32;
 
 // ---- Cluster arena: where clusters come from --------------------------------------------------
@@ -196,6 +229,7 @@ export const ARENA_LIMIT = 12; // clusters that may be claimed in all; 0: no lim
 export const ARENA_SIZE = 16;
 
 // ---- AioContext -------------------------------------------------------------------------------
+// Main allocates a context's block and tables; the home thread, the one that polls, claims it.
 export const CONTEXT_WAKE = 0; // the word a sleeper waits on; counts up. Any (atomic)
 export const CONTEXT_NOTIFIED = 4; // any sets, home clears (atomic)
 export const CONTEXT_NOTIFY_ME = 8; // bit 0: foreign loop; +2 per blocking poll. Home (atomic)
@@ -204,11 +238,91 @@ export const CONTEXT_READY_HEAD = 16; // slot number + 1; taken from the list, o
 export const CONTEXT_READY_TAIL = 20; // Home
 export const CONTEXT_SLOTS = 24; // address of the bottom-half slots
 export const CONTEXT_SLOT_COUNT = 28;
-export const CONTEXT_MAIL_SENT = 32; // any (atomic)
-export const CONTEXT_STOP = 36; // any (atomic)
+export const CONTEXT_MAIL_SENT = 32; // messages posted to the home thread. Any (atomic)
+export const CONTEXT_STOP = 36; // 1: the home thread is to end its run loop. Main (atomic)
 export const CONTEXT_TURNS = 40; // turns of the loop. Home
 export const CONTEXT_RUNS = 44; // bottom halves run. Home
-export const CONTEXT_SIZE = 64;
+export const CONTEXT_HOME = 48; // thread number of the home thread; 0: nobody's yet (atomic)
+export const CONTEXT_DEPTH = 52; // polls going on, one inside the other. Home
+export const CONTEXT_VISITS = 56; // threads inside a call for this context; see VISITS_CLOSED
+export const CONTEXT_HANDLERS = 60; // address of the handler places
+export const CONTEXT_HANDLER_COUNT = 64; // how many places there are
+export const CONTEXT_HANDLER_END = 68; // one past the highest place in use. Home
+export const CONTEXT_POLL_DISABLE = 72; // handlers without io_poll (AP-2). Home
+export const CONTEXT_POLLING = 76; // 1 while poll mode is on. Home
+export const CONTEXT_POLL_MAX = 80; // ns; 0: no busy polling. Main (atomic)
+export const CONTEXT_POLL_GROW = 84; // factor; 0: 2. Main (atomic)
+export const CONTEXT_POLL_SHRINK = 88; // divisor; 0: to zero. Main (atomic)
+export const CONTEXT_MAX_BATCH = 92; // aio-max-batch; 0: the engine's. Main (atomic)
+export const CONTEXT_SLEEPS = 96; // times it went to sleep. Home
+export const CONTEXT_POLL_HITS = 100; // times busy polling found work. Home
+export const CONTEXT_WAKES = 104; // times somebody had to wake it. Any (atomic)
+export const CONTEXT_MAIL_RECEIVED = 108; // Home (atomic)
+export const CONTEXT_CO_LIST = 112; // coroutine number + 1 of the newest scheduled. Any (atomic)
+export const CONTEXT_CO_READY = 116; // the same, taken from the list, oldest first. Home
+export const CONTEXT_COROUTINES = 120; // address of the coroutine places
+export const CONTEXT_COROUTINE_COUNT = 124;
+export const CONTEXT_CO_SLOT = 128; // slot of the bottom half that enters coroutines
+export const CONTEXT_CO_GENERATION = 132; // and its generation
+export const CONTEXT_POLL_READY = 136; // handlers found ready by polling, not yet served. Home
+export const CONTEXT_SIZE = 192;
+/** CONTEXT_VISITS: set for good when the context is closed; visitors are counted below it. */
+export const VISITS_CLOSED = 0x40000000;
+
+// ---- Handler place: one event notifier that a context watches ---------------------------------
+// Home writes all of it; nobody else reads.
+export const HANDLER_NOTIFIER = 0; // address of the notifier; 0: the place is free
+export const HANDLER_QUEUE = 4; // queue whose ring busy polling looks at; 0: none
+export const HANDLER_POLL_NS = 8; // how long to busy-poll for it (AP-5)
+export const HANDLER_FLAGS = 12; // HANDLER_F_*
+export const HANDLER_SIZE = 16;
+export const HANDLER_F_POLLED = 1; // in the polled set (AP-3)
+export const HANDLER_F_READY = 2; // found ready by polling, not yet served (FD-4)
+export const HANDLER_F_BEGUN = 4; // io_poll_begin ran, io_poll_end did not yet (AP-7)
+
+// ---- Coroutine place --------------------------------------------------------------------------
+export const COROUTINE_SCHEDULED = 0; // COROUTINE_*: who has scheduled it. Any (atomic)
+export const COROUTINE_NEXT = 4; // number + 1 of the next in a list
+export const COROUTINE_SIZE = 8;
+export const COROUTINE_IDLE = 0;
+export const COROUTINE_BY_SCHEDULE = 1; // aio_co_schedule
+export const COROUTINE_BY_SLEEP = 2; // co_sleep
+
+// ---- Thread pool: blocking work for Workers (QEMU: util/thread-pool.c) ------------------------
+//   ring of POOL_CAPACITY request numbers; HEAD and TAIL are free-running
+export const POOL_WAKE = 0; // the word that idle workers wait on; counts up. Any (atomic)
+export const POOL_HEAD = 4; // next request to take. Workers (atomic)
+export const POOL_TAIL = 8; // one past the newest. Owner (atomic)
+export const POOL_CAPACITY = 12; // requests; a power of two
+export const POOL_RING = 16; // address of u32[POOL_CAPACITY]
+export const POOL_REQUESTS = 20; // address of the requests
+export const POOL_IDLE = 24; // workers that wait. Workers (atomic)
+export const POOL_WORKERS = 28; // workers that live. Owner counts up, a leaving one down (atomic)
+export const POOL_MAX = 32; // most workers. Owner (atomic)
+export const POOL_MIN = 36; // workers that stay though idle. Owner (atomic)
+export const POOL_CONTEXT = 40; // whose bottom half is scheduled at completion: context,
+export const POOL_SLOT = 44; // slot,
+export const POOL_GENERATION = 48; // generation
+export const POOL_STOP = 52; // 1: all workers leave. Owner (atomic)
+export const POOL_SIZE = 64;
+
+// ---- Request of a thread pool -----------------------------------------------------------------
+export const WORK_STATE = 0; // WORK_* (atomic)
+export const WORK_RESULT = 4; // i32; written before WORK_DONE
+export const WORK_OP = 8; // OP_* of the block layer, or a number that owner and worker agree on
+export const WORK_FILE = 12; // which file: a number that owner and worker agree on
+export const WORK_OFFSET_LO = 16; // bytes
+export const WORK_OFFSET_HI = 20;
+export const WORK_ADDRESS = 24; // core address of the buffer
+export const WORK_LENGTH = 28; // bytes
+export const WORK_LENGTH_HI = 32;
+export const WORK_FLAGS = 36;
+export const WORK_ENTRY = 40; // where its number was put into the ring: as POOL_TAIL was. Owner
+export const WORK_SIZE = 48;
+export const WORK_FREE = 0;
+export const WORK_QUEUED = 1;
+export const WORK_ACTIVE = 2;
+export const WORK_DONE = 3;
 
 // ---- Bottom-half slot -------------------------------------------------------------------------
 // FLAGS: BH_* in the low 8 bits, the slot's generation above. Any thread (atomic)
@@ -241,4 +355,10 @@ export const LAYOUT_SUM =
   ARENA_SIZE * 23 +
   CONTEXT_SIZE * 29 +
   SLOT_SIZE * 31 +
-  NOTIFIER_SIZE * 37;
+  NOTIFIER_SIZE * 37 +
+  HANDLER_SIZE * 41 +
+  COROUTINE_SIZE * 43 +
+  POOL_SIZE * 47 +
+  WORK_SIZE * 53 +
+  RANGES_SIZE * 59 +
+  WRITE_LOG_SIZE * 61;

@@ -1,15 +1,20 @@
 /**
- * Feeds cluster arenas (`layout.ts`) with 64 KiB pages. The engines, on any thread, claim clusters
- * by compare-and-swap meanwhile; so main, too, changes an arena's words only in that way.
+ * Feeds cluster arenas (`layout.ts`) with 64 KiB pages, on any thread. Engines and other feeders
+ * change an arena's words meanwhile, all by compare-and-swap; to drain one is main's.
  */
 
 import { ARENA_FREE, ARENA_FRESH, CLUSTER_BYTES } from '../layout.ts';
 
+/** A view of all memory, of at least `bytes`: another thread may have grown it a moment ago. */
+export type ViewUpTo = (bytes: number) => Uint32Array;
+
 /**
  * Adds the never-used clusters `first` up to `end` to the arena. What was left of its fresh range
- * goes to the free stack, unless the new range continues it. `u32` is a view of all memory.
+ * goes to the free stack, unless the new range continues it: who swaps a range out, owner or not,
+ * has it for himself.
  */
-export function feedArena(u32: Uint32Array, arena: number, first: number, end: number): void {
+export function feedArena(view: ViewUpTo, arena: number, first: number, end: number): void {
+  const u32 = view(end * CLUSTER_BYTES);
   const fresh = (arena + ARENA_FRESH) >>> 2;
   for (;;) {
     const old = Atomics.load(u32, fresh);
@@ -17,13 +22,14 @@ export function feedArena(u32: Uint32Array, arena: number, first: number, end: n
     const continued = next < limit && limit === first;
     const range = ((continued ? next : first) | (end << 16)) >>> 0;
     if (Atomics.compareExchange(u32, fresh, old, range) !== old) continue;
-    if (!continued) for (let number = next; number < limit; number++) push(u32, arena, number);
+    if (!continued) for (let number = next; number < limit; number++) push(view, arena, number);
     return;
   }
 }
 
 /** Puts a cluster on the arena's free stack. Its contents need not be zero. */
-export function push(u32: Uint32Array, arena: number, cluster: number): void {
+export function push(view: ViewUpTo, arena: number, cluster: number): void {
+  const u32 = view((cluster + 1) * CLUSTER_BYTES);
   const stack = (arena + ARENA_FREE) >>> 2;
   for (;;) {
     const old = Atomics.load(u32, stack);
@@ -35,11 +41,15 @@ export function push(u32: Uint32Array, arena: number, cluster: number): void {
 }
 
 /** Takes all unclaimed clusters away from an arena that no engine uses any more. */
-export function drainArena(u32: Uint32Array, arena: number): number[] {
+export function drainArena(view: ViewUpTo, arena: number): number[] {
+  const u32 = view(0);
   const clusters: number[] = [];
   const fresh = Atomics.exchange(u32, (arena + ARENA_FRESH) >>> 2, 0);
   for (let number = fresh & 0xffff; number < fresh >>> 16; number++) clusters.push(number);
   let top = Atomics.exchange(u32, (arena + ARENA_FREE) >>> 2, 0) & 0xffff;
-  for (; top !== 0; top = (u32[(top * CLUSTER_BYTES) >>> 2] as number) & 0xffff) clusters.push(top);
+  while (top !== 0) {
+    clusters.push(top);
+    top = (view((top + 1) * CLUSTER_BYTES)[(top * CLUSTER_BYTES) >>> 2] as number) & 0xffff;
+  }
   return clusters;
 }

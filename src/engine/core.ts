@@ -5,23 +5,17 @@
  * emulator, and every growth may replace `memory.buffer`. So keep offsets, not views.
  */
 
-import {
-  ABI_VERSION,
-  CORE_HEADER_ABI,
-  CORE_HEADER_LAYOUT,
-  CORE_HEADER_MAGIC,
-  CORE_HEADER_SIZE,
-  CORE_MAGIC,
-  LAYOUT_SUM,
-} from '../layout.ts';
+import { CORE_HEADER_RANGES, CORE_HEADER_SIZE, RANGES_SIZE } from '../layout.ts';
 import { Allocator, type Range } from './allocator.ts';
 import { drainArena, feedArena, push } from './cluster-supply.ts';
 import { CoreError } from './core-error.ts';
+import { checkEngine, checkHeader, takeThreadNumber, writeHeader } from './core-header.ts';
 import type { Engine, LinearMemory } from './engine.ts';
 import { createJsEngine } from './js.ts';
-import { isShared, isWasmMemory, PAGE_BYTES, pagesFor } from './linear-memory.ts';
+import { isShared, isWasmMemory, PAGE_BYTES, PAGES_MAX, pagesFor } from './linear-memory.ts';
 import type { EngineChoice } from './pick.ts';
 import { type CoreOptions, makePlan, type Plan } from './plan.ts';
+import { noteRange, readRanges } from './ranges.ts';
 import {
   checkRegions,
   REGION_TABLE_BYTES,
@@ -43,6 +37,8 @@ export interface CoreHandle {
   readonly ram: LinearMemory;
   readonly header: number;
   readonly regions: number;
+  /** Bytes to which the memory may grow. */
+  readonly maximum: number;
   readonly module: WebAssembly.Module | null;
   readonly engine: EngineChoice;
 }
@@ -73,6 +69,11 @@ export class Core {
   readonly header: number;
   /** Address of the region table. */
   readonly regions: number;
+  /**
+   * Number of this instance, from 1 on. An instance works on one thread, and its number stands for
+   * that thread: it says which contexts are at home here.
+   */
+  readonly thread: number;
 
   readonly #module: WebAssembly.Module | null;
   readonly #allocator: Allocator | null;
@@ -125,16 +126,17 @@ export class Core {
 
   /**
    * Another instance over the memory of a core that exists, here or in another thread. It cannot
-   * allocate. Throws EABI if memory and program are of different versions, and names both.
+   * allocate; it can feed cluster arenas if the memory is shared. Throws EABI if memory and program
+   * are of different versions, and names both.
    */
   static async attach(handle: CoreHandle): Promise<Core> {
-    const { memory, ram, module } = handle;
+    const { memory, ram, module, maximum } = handle;
     checkHeader(memory, handle.header);
     const made =
       handle.engine.engine === 'js' || !module
         ? { engine: createJsEngine(memory, ram), module: null }
         : await createWasmEngine(module, memory as WebAssembly.Memory);
-    return new Core({ memory, ram, choice: handle.engine, maximum: 0 }, made, handle);
+    return new Core({ memory, ram, choice: handle.engine, maximum }, made, handle);
   }
 
   static #finish(plan: Plan, made: EngineAndModule): Core {
@@ -163,6 +165,7 @@ export class Core {
       this.header = attached.header;
       this.regions = attached.regions;
       this.#regionList = readRegions(this.u32, this.regions);
+      this.thread = takeThreadNumber(this.u32, this.header);
       return;
     }
     this.#allocator = new Allocator((bytes) => this.#growArena(bytes));
@@ -172,9 +175,9 @@ export class Core {
       this.#allocator.give({ start: plan.arena.start || GAP, end: plan.arena.end });
     }
     this.header = this.allocate(CORE_HEADER_SIZE);
-    this.u32[(this.header + CORE_HEADER_MAGIC) >>> 2] = CORE_MAGIC;
-    this.u32[(this.header + CORE_HEADER_ABI) >>> 2] = ABI_VERSION;
-    this.u32[(this.header + CORE_HEADER_LAYOUT) >>> 2] = LAYOUT_SUM;
+    const ranges = this.allocate(RANGES_SIZE);
+    writeHeader(this.u32, this.header, ranges);
+    this.thread = takeThreadNumber(this.u32, this.header);
     this.regions = this.allocate(REGION_TABLE_BYTES);
   }
 
@@ -230,6 +233,17 @@ export class Core {
     this.#i32 = new Int32Array(buffer, 0, this.#length / 4);
   }
 
+  /**
+   * A view of at least `bytes`. Another thread may have grown a shared memory, and a platform may
+   * take a moment to show that here.
+   */
+  readonly #upTo = (bytes: number): Uint32Array => {
+    for (;;) {
+      const u32 = this.u32;
+      if (u32.byteLength >= bytes) return u32;
+    }
+  };
+
   // ---- Memory: main only ------------------------------------------------------------------------
 
   /**
@@ -254,25 +268,26 @@ export class Core {
 
   /**
    * Adds `clusters` zeroed clusters to a cluster arena; false if memory cannot grow by that much.
-   * What the arena still had stays usable.
+   * What the arena still had stays usable. In an attached core, too, if the memory is shared;
+   * throws EPERM if it is not.
    */
   growClusters(arena: number, clusters: number): boolean {
-    this.#owner();
+    if (!this.shared) this.#owner();
     while (clusters > 0 && this.#spare.length > 0) {
-      push(this.u32, arena, this.#spare.pop() as number);
+      push(this.#upTo, arena, this.#spare.pop() as number);
       clusters--;
     }
     if (clusters <= 0) return true;
     const range = this.#grow(clusters);
     if (!range) return false;
-    feedArena(this.u32, arena, range.start / PAGE_BYTES, range.end / PAGE_BYTES);
+    feedArena(this.#upTo, arena, range.start / PAGE_BYTES, range.end / PAGE_BYTES);
     return true;
   }
 
   /** Takes back what no disk has claimed of an arena that is about to be freed. */
   reclaimClusters(arena: number): void {
     this.#owner();
-    this.#spare = this.#spare.concat(drainArena(this.u32, arena));
+    this.#spare = this.#spare.concat(drainArena(this.#upTo, arena));
   }
 
   #owner(): Allocator {
@@ -286,21 +301,32 @@ export class Core {
     throw new CoreError('ENOMEM', `the memory cannot grow by ${bytes} bytes`);
   }
 
-  /** Grows the memory by `pages`. Between two growths the emulator may have grown it, too. */
+  /**
+   * Grows the memory by `pages`, and notes that they are the core's. Between two growths the
+   * emulator, or another thread, may have grown it, too.
+   */
   #grow(pages: number): Range | null {
     const current = this.memory.buffer.byteLength;
     if (current + pages * PAGE_BYTES > this.#maximum) return null;
-    let start: number;
+    let first: number;
     try {
-      start = this.memory.grow(pages) * PAGE_BYTES;
+      first = this.memory.grow(pages);
     } catch {
       return null;
     }
-    const range = { start, end: start + pages * PAGE_BYTES };
+    const end = first + pages;
+    if (end > PAGES_MAX) return null; // another thread was faster, in a memory without a maximum
+    const range = { start: first * PAGE_BYTES, end: end * PAGE_BYTES };
+    if (!this.#allocator) return noteRange(this.u32, this.#ranges, first, end) ? range : null;
     const last = this.#arenas.at(-1);
-    if (last && last.end === start) last.end = range.end;
+    if (last && last.end === range.start) last.end = range.end;
     else this.#arenas.push({ ...range });
     return range;
+  }
+
+  /** Address of the table of ranges. */
+  get #ranges(): number {
+    return this.u32[(this.header + CORE_HEADER_RANGES) >>> 2] as number;
   }
 
   // ---- Guest memory -----------------------------------------------------------------------------
@@ -312,7 +338,8 @@ export class Core {
    */
   setRegions(list: readonly Region[]): void {
     this.#owner();
-    const arenas = this.ram === this.memory ? this.#arenas : [];
+    const own = () => [...this.#arenas, ...readRanges(this.u32, this.#ranges)];
+    const arenas = this.ram === this.memory ? own() : [];
     const regions = checkRegions(list, this.ram.buffer.byteLength, arenas);
     writeRegions(this.u32, this.regions, regions);
     this.#regionList = regions;
@@ -330,6 +357,7 @@ export class Core {
       ram: this.ram,
       header: this.header,
       regions: this.regions,
+      maximum: this.#maximum,
       module: this.#module,
       engine: this.choice,
     };
@@ -355,37 +383,4 @@ function choiceAfter(error: unknown, options: CoreOptions): EngineChoice {
 
 function jsEngine(plan: Plan): EngineAndModule {
   return { engine: createJsEngine(plan.memory, plan.ram), module: null };
-}
-
-function checkEngine(engine: Engine): void {
-  if (engine.abi() !== ABI_VERSION) {
-    const message = `the module is of ABI ${engine.abi()}, this program of ABI ${ABI_VERSION}`;
-    throw new CoreError('EABI', message);
-  }
-  if (engine.layoutSum() !== LAYOUT_SUM) {
-    const message = `the module's structures add up to ${engine.layoutSum()}, not ${LAYOUT_SUM}`;
-    throw new CoreError('EABI', message);
-  }
-}
-
-function checkHeader(memory: LinearMemory, header: number): void {
-  if (header <= 0 || header % 4 !== 0 || header + CORE_HEADER_SIZE > memory.buffer.byteLength) {
-    throw new CoreError('EINVAL', `no core header can be at ${header}`);
-  }
-  const u32 = new Uint32Array(memory.buffer, header, CORE_HEADER_SIZE / 4);
-  const [magic, abi, sum] = [CORE_HEADER_MAGIC, CORE_HEADER_ABI, CORE_HEADER_LAYOUT].map(
-    (at) => u32[at >>> 2] as number,
-  ) as [number, number, number];
-  if (magic !== CORE_MAGIC) {
-    const message = `there is no core at ${header}: magic is 0x${magic.toString(16)}`;
-    throw new CoreError('EABI', message);
-  }
-  if (abi !== ABI_VERSION) {
-    const message = `the memory is of ABI ${abi}, this program of ABI ${ABI_VERSION}`;
-    throw new CoreError('EABI', message);
-  }
-  if (sum !== LAYOUT_SUM) {
-    const message = `the memory's structures add up to ${sum}, not ${LAYOUT_SUM}`;
-    throw new CoreError('EABI', message);
-  }
 }

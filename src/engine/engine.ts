@@ -74,6 +74,14 @@ export interface Engine {
   /** Writes each RECORD_STATUS at RECORD_STATUS_AT, then does what `queuePush` does. */
   blkPush(queue: number, count: number): number;
 
+  /**
+   * Main, for a queue enabled with QUEUE_F_HELD: there a push leaves used.idx alone, takes no
+   * decision and returns 1 for whatever it pushed. Here is the rest: used.idx becomes `used`, and 1
+   * is returned if the driver wants an interrupt. `used`: QUEUE_USED_IDX after some push. Home may
+   * be at work meanwhile. 0 on a broken or not ready queue.
+   */
+  queuePublish(queue: number, used: number): number;
+
   /** Gives back the newest `count` popped heads, listed last in QUEUE_BATCH, unserved (VQ-11). */
   queueUnpop(queue: number, count: number): void;
 
@@ -188,11 +196,96 @@ export interface Engine {
   prepare(context: number): void;
   /** `notify_me &= ~1`, then accept (GS-2). */
   check(context: number): void;
+  /**
+   * `notify_me += 2`, then reads notified: 1 if the thread may sleep, 0 if there is something to do
+   * (NT-2). `waitLeave` is owed either way.
+   */
+  waitEnter(context: number): number;
+  /** `notify_me -= 2`, then accept. */
+  waitLeave(context: number): void;
+
+  /**
+   * Begins a poll on thread number `thread`: 1, or 0 if the context's home is another one (NT-5).
+   * A home of 0 lets any thread poll: the hook of NT-12. Polls nest.
+   */
+  pollBegin(context: number, thread: number): number;
+  /** Ends the poll; returns how many are still going on. */
+  pollEnd(context: number): number;
+
+  /**
+   * Counts a visitor in: 1; 0 if the context is closed (FD-5). A thread that is not its home
+   * schedules between the two calls.
+   */
+  visitBegin(context: number): number;
+  visitEnd(context: number): void;
+  /** Closes the context if nobody visits it: 1; else 0 and nothing has happened. Home. */
+  visitClose(context: number): number;
+
+  /**
+   * The first handler place from `from` on whose notifier is set; clears its flag (NT-9, FD-3).
+   * -1: none.
+   */
+  handlerReady(context: number, from: number): number;
+  /** Is a notifier of any handler place set? 1 or 0; clears nothing. */
+  handlerPending(context: number): number;
+  /**
+   * Busy polling: at most `rounds` looks at `notified` and at each polled handler's ring and flag
+   * (AP-1, AP-10). Returns the place of a handler with work (its flag is left as it is), or
+   * SPIN_NOTIFIED, or SPIN_NOTHING.
+   */
+  pollSpin(context: number, rounds: number): number;
+
+  /**
+   * After a condition that somebody may wait for was changed: if there are waiters, notifies main's
+   * context (WT-1, WT-2). Returns its address if it must be woken (negative from 2 GiB on: take
+   * `>>> 0`), else 0. The change is an atomic store, or before one. Any thread.
+   */
+  waitKick(header: number): number;
+
+  /** After a message was posted: counts it and notifies. 1 if the sleeper must be woken. Any. */
+  mailSent(context: number): number;
+  /** Counts a message as received; returns how many are still on their way. Home. */
+  mailReceived(context: number): number;
+
+  /**
+   * Schedules coroutine `number` if nobody has (CO-1): 1 if the context must be woken, 0 if not,
+   * -1 if it was scheduled already, and nothing has happened. `by`: COROUTINE_BY_*. Any thread.
+   */
+  coSchedule(context: number, number: number, by: number): number;
+  /** Moves the scheduled coroutines to the end of the ready ones, oldest first (CO-5). */
+  coTake(context: number): void;
+  /** Unlinks the next ready one, and only then clears SCHEDULED (CO-13). Its number, or -1. */
+  coNext(context: number): number;
+
+  // ---- Thread pool (behaviour 3.8; QEMU util/thread-pool.c) -----------------------------------
+
+  /**
+   * Owner: queues request `number`, which is FREE and whose other WORK_* words are filled, as
+   * WORK_QUEUED. There is always room. 1 if a worker waits and must be woken, and POOL_WAKE has
+   * been counted up for it: what is left to do is `Atomics.notify`. 0 if none does.
+   */
+  poolSubmit(pool: number, number: number): number;
+  /** Worker: takes the oldest queued request and makes it ACTIVE. Its number, or -1: none. */
+  poolTake(pool: number): number;
+  /**
+   * Worker: `result`, then WORK_DONE, then schedules the owner's bottom half (TP-2). 1 if the
+   * owner's context must be woken.
+   */
+  poolDone(pool: number, number: number, result: number): number;
+  /**
+   * Owner: 1 if the request was still queued; it is DONE with `result` now (TP-4), and the owner,
+   * who is awake, schedules its bottom half itself. Else 0.
+   */
+  poolCancel(pool: number, number: number, result: number): number;
+  /** Owner: the first request from `from` on that is DONE; it is FREE now. Its number, or -1. */
+  poolReap(pool: number, from: number): number;
 
   /** Sets the flag, then notifies its watcher (NT-9). 1 if the watcher's sleeper must be woken. */
   notifierSet(notifier: number): number;
   /** Clears the flag; 1 if it was set. */
   notifierTestAndClear(notifier: number): number;
+  /** Says whom to notify; 0: nobody. The caller sets the notifier afterwards (HN-8). */
+  notifierWatch(notifier: number, context: number): void;
 }
 
 /*
@@ -244,6 +337,23 @@ export interface Engine {
  *
  * Bottom halves. Enqueueing SCHEDULED without IDLE clears IDLE (BH-12). Pending means SCHEDULED and
  * not DELETED. No function touches CONTEXT_WAKE: whoever is told 1 counts it up and wakes.
+ *
+ * Waits and visits. `waitKick` tells nobody if there are no waiters, or main has no context.
+ * `visitBegin` writes nothing if the context is closed, which one that is closed already stays:
+ * `visitClose` returns 0. `mailReceived` is never below 0: a message may come before it is counted.
+ *
+ * Handlers. Places whose notifier is 0 are passed over, by `pollSpin` also those that are not
+ * POLLED. A round of `pollSpin` looks at NOTIFIED first, then at the places in order, at each at
+ * the ring as `queueEmpty` does and then at the flag. 0 rounds look at nothing: SPIN_NOTHING.
+ *
+ * Coroutines. `coSchedule` pushes, then enqueues the slot CONTEXT_CO_SLOT as SCHEDULED; that this
+ * one is stale, as in a context that is being closed, is no refusal (0). `coTake` with something
+ * ready still walks to its end.
+ *
+ * Thread pool. A cancelled request's number stays in the ring until a worker passes it over. If
+ * that request is submitted again before, it takes its old turn, and the ring is not touched:
+ * WORK_ENTRY says where to look. So a number stands in the ring once at most. `poolDone` tells 0 if
+ * the owner's bottom half is stale. `poolReap` and `poolCancel` leave all other words.
  */
 
 export type EngineKind = 'wasm' | 'js';
@@ -251,6 +361,10 @@ export type EngineKind = 'wasm' | 'js';
 /** Results of `queuePop` and `blkPop` below zero. */
 export const POP_STALLED = -1;
 export const POP_BROKEN = -2;
+
+/** Results of `pollSpin` below zero. */
+export const SPIN_NOTHING = -1;
+export const SPIN_NOTIFIED = -2;
 
 /** Added to the result of `clusterServe`. */
 export const SERVE_INTERRUPT = 0x10000;

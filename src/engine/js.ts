@@ -15,8 +15,19 @@ import {
   offsetOf,
 } from './js/cluster.ts';
 import { FROM_CHAIN, TO_CHAIN, transfer, ZERO_CHAIN } from './js/copy.ts';
+import { coNext, coSchedule, coTake } from './js/coroutine.ts';
 import { gateClose, gateEnter, gateInFlight, gateLeave, gateOpen } from './js/gate.ts';
-import { accept, check, notifierSet, notifierTestAndClear, notify, prepare } from './js/notify.ts';
+import {
+  accept,
+  check,
+  notifierSet,
+  notifierTestAndClear,
+  notifierWatch,
+  notify,
+  prepare,
+} from './js/notify.ts';
+import { handlerPending, handlerReady, pollSpin } from './js/poll.ts';
+import { poolCancel, poolDone, poolReap, poolSubmit, poolTake } from './js/pool.ts';
 import {
   queueBreak,
   queueDetach,
@@ -27,8 +38,20 @@ import {
   queueUnpop,
 } from './js/queue.ts';
 import { clusterServe } from './js/serve.ts';
-import { pop, push } from './js/split.ts';
+import { pop, push, queuePublish } from './js/split.ts';
 import { Views } from './js/views.ts';
+import {
+  mailReceived,
+  mailSent,
+  pollBegin,
+  pollEnd,
+  visitBegin,
+  visitClose,
+  visitEnd,
+  waitEnter,
+  waitKick,
+  waitLeave,
+} from './js/wait.ts';
 
 /**
  * An engine whose structures are in `state` and whose guest memory is `ram`; both may be the same
@@ -61,6 +84,7 @@ export function createJsEngine(state: LinearMemory, ram: LinearMemory): Engine {
     blkPop: (queue, max) => pop(v.fresh(), queue, max, true),
     queuePush: (queue, count) => push(v.fresh(), queue, count, false),
     blkPush: (queue, count) => push(v.fresh(), queue, count, true),
+    queuePublish: (queue, used) => queuePublish(v.fresh(), queue, used),
     queueUnpop: (queue, count) => queueUnpop(v.fresh(), queue, count),
     queueDetach: (queue, head) => queueDetach(v.fresh(), queue, head),
     queueSetNotification: (queue, on) => queueSetNotification(v.fresh(), queue, on),
@@ -100,7 +124,33 @@ export function createJsEngine(state: LinearMemory, ram: LinearMemory): Engine {
     accept: (context) => accept(v.fresh().i32, context),
     prepare: (context) => prepare(v.fresh().i32, context),
     check: (context) => check(v.fresh().i32, context),
+    waitEnter: (context) => waitEnter(v.fresh().i32, context),
+    waitLeave: (context) => waitLeave(v.fresh().i32, context),
+    pollBegin: (context, thread) => pollBegin(v.fresh().i32, context, thread),
+    pollEnd: (context) => pollEnd(v.fresh().i32, context),
+    visitBegin: (context) => visitBegin(v.fresh().i32, context),
+    visitEnd: (context) => visitEnd(v.fresh().i32, context),
+    visitClose: (context) => visitClose(v.fresh().i32, context),
+    waitKick: (header) => waitKick(v.fresh().i32, header),
+    mailSent: (context) => mailSent(v.fresh().i32, context),
+    mailReceived: (context) => mailReceived(v.fresh().i32, context),
+
+    handlerReady: (context, from) => handlerReady(v.fresh(), context, from),
+    handlerPending: (context) => handlerPending(v.fresh(), context),
+    pollSpin: (context, rounds) => pollSpin(v.fresh(), context, rounds),
+
+    coSchedule: (context, number, by) => coSchedule(v.fresh().i32, context, number, by),
+    coTake: (context) => coTake(v.fresh().i32, context),
+    coNext: (context) => coNext(v.fresh().i32, context),
+
+    poolSubmit: (pool, number) => poolSubmit(v.fresh().i32, pool, number),
+    poolTake: (pool) => poolTake(v.fresh().i32, pool),
+    poolDone: (pool, number, result) => poolDone(v.fresh().i32, pool, number, result),
+    poolCancel: (pool, number, result) => poolCancel(v.fresh().i32, pool, number, result),
+    poolReap: (pool, from) => poolReap(v.fresh().i32, pool, from),
+
     notifierSet: (notifier) => notifierSet(v.fresh().i32, notifier),
     notifierTestAndClear: (notifier) => notifierTestAndClear(v.fresh().i32, notifier),
+    notifierWatch: (notifier, context) => notifierWatch(v.fresh().i32, notifier, context),
   };
 }

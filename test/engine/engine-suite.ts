@@ -9,12 +9,16 @@ import { chainSuite } from './chain-suite.ts';
 import { clusterServeSuite } from './cluster-serve-suite.ts';
 import { clusterSuite } from './cluster-suite.ts';
 import { copySuite } from './copy-suite.ts';
+import { coroutineSuite } from './coroutine-suite.ts';
 import { edgeSuite } from './edge-suite.ts';
 import { enableSuite } from './enable-suite.ts';
 import type { Contestant } from './machine.ts';
 import { memorySuite } from './memory-suite.ts';
 import { notifySuite } from './notify-suite.ts';
+import { pollSuite } from './poll-suite.ts';
+import { poolSuite } from './pool-suite.ts';
 import { ringSuite } from './ring-suite.ts';
+import { waitSuite } from './wait-suite.ts';
 import { wordsSuite } from './words-suite.ts';
 
 export function engineSuite(contestant: Contestant): void {
@@ -30,5 +34,9 @@ export function engineSuite(contestant: Contestant): void {
     describe('cluster disks', () => clusterSuite(contestant));
     describe('requests served from a cluster disk', () => clusterServeSuite(contestant));
     describe('event-loop words and the gate', () => wordsSuite(contestant));
+    describe('who sleeps, polls and visits', () => waitSuite(contestant));
+    describe('handlers and busy polling', () => pollSuite(contestant));
+    describe('coroutines', () => coroutineSuite(contestant));
+    describe('the thread pool', () => poolSuite(contestant));
   });
 }

@@ -15,7 +15,6 @@ import {
   QUEUE_BROKEN,
   QUEUE_F_EVENT_IDX,
   QUEUE_F_NOTIFY_ON_EMPTY,
-  QUEUE_READY,
   SLOT_SIZE,
 } from '#src/layout';
 import { VIRTQ_AVAIL_F_NO_INTERRUPT } from '#src/spec';
@@ -30,27 +29,27 @@ const S = BH_SCHEDULED;
 /** What is done and the steps that takes, as lines. */
 type Lines = string[];
 
+/** Writes down each call that `record` is given, with its steps but those at `unseen`. */
+export function recorder(lines: Lines, unseen: readonly number[] = []) {
+  return (name: string, action: () => unknown) => {
+    let result: unknown;
+    const steps = witness.watch(() => {
+      result = action();
+    });
+    lines.push(name);
+    for (const { operation, address, operands } of steps) {
+      if (operation === 'load32' && unseen.includes(address)) continue;
+      lines.push(`  ${operation} ${address.toString(16)} ${operands.join(' ')}`);
+    }
+    lines.push(`  = ${result}`);
+  };
+}
+
 export function sameStepsSuite(one: Contestant, other: Contestant): void {
   function same(script: (contestant: Contestant) => Lines): void {
     const [mine, theirs] = [script(one), script(other)];
     expect(mine.length).toBeGreaterThan(0);
     expect(theirs).toEqual(mine);
-  }
-
-  /** Writes down each call that `record` is given, with its steps but those at `unseen`. */
-  function recorder(lines: Lines, unseen: readonly number[] = []) {
-    return (name: string, action: () => unknown) => {
-      let result: unknown;
-      const steps = witness.watch(() => {
-        result = action();
-      });
-      lines.push(name);
-      for (const { operation, address, operands } of steps) {
-        if (operation === 'load32' && unseen.includes(address)) continue;
-        lines.push(`  ${operation} ${address.toString(16)} ${operands.join(' ')}`);
-      }
-      lines.push(`  = ${result}`);
-    };
   }
 
   for (const features of [0, QUEUE_F_EVENT_IDX, QUEUE_F_NOTIFY_ON_EMPTY]) {
@@ -59,8 +58,8 @@ export function sameStepsSuite(one: Contestant, other: Contestant): void {
         const r = rig(contestant, { features, num: 4 });
         const { engine, queue, ring } = r;
         const lines: Lines = [];
-        // Home, which may load them plainly, is the only one to change them while it serves.
-        const record = recorder(lines, [queue + QUEUE_READY, queue + QUEUE_BROKEN]);
+        // Home, which may load it plainly, is the only one to change it while it serves.
+        const record = recorder(lines, [queue + QUEUE_BROKEN]);
         for (let head = 0; head < 4; head++) ring.describe(head, { at: r.room, length: 8 });
         record('off', () => engine.queueSetNotification(queue, 0));
         record('empty', () => engine.queueEmpty(queue));

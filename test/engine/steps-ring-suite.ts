@@ -59,6 +59,35 @@ export function stepsRingSuite(contestant: Contestant): void {
   const usedIdxAt = (r: Rig) => r.ring.used + 2;
   const availEventAt = (r: Rig) => r.ring.used + 4 + r.ring.num * 8;
 
+  it('VQ-1 who serves asks whether the ring is ready first, in an atomic step', () => {
+    const r = popped(0, 0);
+    r.ring.offer(1);
+    const { engine, queue } = r;
+    const calls: [act: () => unknown, whenNot: number][] = [
+      [() => engine.queueEmpty(queue), 1],
+      [() => engine.queuePop(queue, 1), 0],
+      [() => engine.blkPop(queue, 1), 0],
+      [() => engine.queuePush(queue, 1), 0],
+      [() => engine.blkPush(queue, 1), 0],
+      [() => engine.queueSetNotification(queue, 1), 0],
+    ];
+    for (const [act, whenNot] of calls) {
+      r.machine.setWord(queue + QUEUE_READY, 1);
+      const bytes = r.machine.guestBytes();
+      let result: unknown;
+      // Main clears it right before that step, and may let the ring's memory go then.
+      const steps = witness.watch(
+        () => {
+          result = act();
+        },
+        () => r.machine.setWord(queue + QUEUE_READY, 0),
+      );
+      expect(steps[0]).toMatchObject({ operation: 'load32', address: queue + QUEUE_READY });
+      expect(result).toBe(whenNot);
+      expect(Buffer.compare(r.machine.guestBytes(), bytes)).toBe(0);
+    }
+  });
+
   it('VQ-2 ring and descriptors are read after avail.idx, which is read once', () => {
     const r = filled(0);
     const { result, count } = watch(

@@ -9,13 +9,18 @@ import { blocks } from './rows/blocks.mjs';
 import { bottomHalves } from './rows/bottom-halves.mjs';
 import { chain } from './rows/chain.mjs';
 import { cluster } from './rows/cluster.mjs';
+import { coroutine } from './rows/coroutine.mjs';
 import { enable } from './rows/enable.mjs';
 import { gate } from './rows/gate.mjs';
+import { growth } from './rows/growth.mjs';
 import { notify } from './rows/notify.mjs';
 import { parse } from './rows/parse.mjs';
+import { poll } from './rows/poll.mjs';
+import { pool } from './rows/pool.mjs';
 import { pop } from './rows/pop.mjs';
 import { push } from './rows/push.mjs';
 import { serve } from './rows/serve.mjs';
+import { wait } from './rows/wait.mjs';
 
 const FOLDERS = { wasm: 'assembly', js: 'src/engine/js' };
 const SUITE = 'test/engine/engine.test.ts';
@@ -52,6 +57,11 @@ export const steps = [
   ...serve,
   ...cluster,
   ...bottomHalves,
+  ...wait,
+  ...poll,
+  ...coroutine,
+  ...pool,
+  ...growth,
 ];
 
 export const mutants = steps.flatMap((step) => {

@@ -16,15 +16,14 @@ import type { Views } from './views.ts';
 
 /** Address of a cluster, or 0 if the arena is empty or its limit is reached. */
 export function claim(v: Views, arena: number): number {
-  const words = v.i32;
-  if (!countClaim(words, arena)) return 0;
-  const returned = popFree(words, arena);
+  if (!countClaim(v.i32, arena)) return 0;
+  const returned = popFree(v, arena);
   if (returned !== 0) {
     v.u8.fill(0, returned, returned + CLUSTER_BYTES);
     return returned;
   }
-  const fresh = takeFresh(words, arena);
-  if (fresh === 0) sub(words, arena + ARENA_CLAIMED, 1);
+  const fresh = takeFresh(v.i32, arena);
+  if (fresh === 0) sub(v.i32, arena + ARENA_CLAIMED, 1);
   return fresh;
 }
 
@@ -60,11 +59,12 @@ function nextTag(free: number): number {
   return ((free >>> 16) + 1) << 16;
 }
 
-function popFree(words: Int32Array, arena: number): number {
+function popFree(v: Views, arena: number): number {
   for (;;) {
-    const free = load(words, arena + ARENA_FREE);
+    const free = load(v.i32, arena + ARENA_FREE);
     if ((free & 0xffff) === 0) return 0;
     const cluster = (free << CLUSTER_SHIFT) >>> 0;
+    const words = v.upTo(cluster + CLUSTER_BYTES).i32;
     // Another thread may pop it here and write on it: then the tag has moved, and the swap fails.
     const next = load(words, cluster) & 0xffff;
     const top = next | nextTag(free);

@@ -20,6 +20,7 @@ import {
   SLOT_SIZE,
 } from '../../layout.ts';
 import { compareExchange, exchange, load, store } from '../atomics.ts';
+import { push, turnRound } from './list.ts';
 import { notify } from './notify.ts';
 
 /** Address of a slot. A context's slots stay where they are for its life. */
@@ -46,7 +47,7 @@ export function bhEnqueue(
   const clear = (flags & (BH_SCHEDULED | BH_IDLE)) === BH_SCHEDULED ? BH_IDLE : 0;
   const old = change(words, address + SLOT_FLAGS, generation, clear, flags | BH_PENDING);
   if (old < 0) return -1;
-  if ((old & BH_PENDING) === 0) pushSlot(words, context, slot, address);
+  if ((old & BH_PENDING) === 0) push(words, context + CONTEXT_BH_LIST, address, slot);
   // The slot may be gone by now: its callback may have run and deleted it (BH-1).
   return notify(words, context);
 }
@@ -68,15 +69,6 @@ function change(
   }
 }
 
-function pushSlot(words: Int32Array, context: number, slot: number, address: number): void {
-  const list = context + CONTEXT_BH_LIST;
-  for (;;) {
-    const head = load(words, list);
-    store(words, address + SLOT_NEXT, head);
-    if (compareExchange(words, list, head, slot + 1) === head) return;
-  }
-}
-
 export function bhCancel(
   words: Int32Array,
   context: number,
@@ -87,17 +79,10 @@ export function bhCancel(
 }
 
 export function bhTake(words: Int32Array, context: number): void {
-  let entry = exchange(words, context + CONTEXT_BH_LIST, 0);
-  if (entry === 0) return;
-  const newest = entry;
-  let oldest = 0; // the list turned round so far
-  while (entry !== 0) {
-    const link = slotAt(words, context, entry - 1) + SLOT_NEXT;
-    const next = load(words, link);
-    store(words, link, oldest);
-    oldest = entry;
-    entry = next;
-  }
+  const newest = exchange(words, context + CONTEXT_BH_LIST, 0);
+  if (newest === 0) return;
+  const places = words[(context + CONTEXT_SLOTS) >>> 2]! >>> 0;
+  const oldest = turnRound(words, places, newest);
   const tail = words[(context + CONTEXT_READY_TAIL) >>> 2]!;
   if (tail === 0) words[(context + CONTEXT_READY_HEAD) >>> 2] = oldest;
   else store(words, slotAt(words, context, tail - 1) + SLOT_NEXT, oldest);

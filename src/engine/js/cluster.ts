@@ -36,10 +36,18 @@ function l2Slot(table: number, offset: number): number {
   return table + (Math.floor(offset / CLUSTER) & (CLUSTER_L2_ENTRIES - 1)) * 4;
 }
 
+/** What a slot named, in sight: another thread may have grown the memory for it. */
+function inSight(v: Views, cluster: number): number {
+  if (cluster !== 0) v.upTo(cluster + CLUSTER);
+  return cluster;
+}
+
 /** Address of the cluster at `offset`, or 0 for a hole. */
 function clusterAt(v: Views, disk: number, offset: number): number {
   const table = load(v.i32, l1Slot(v, disk, offset)) >>> 0;
-  return table === 0 ? 0 : load(v.i32, l2Slot(table, offset)) >>> 0;
+  if (table === 0) return 0;
+  const slot = l2Slot(inSight(v, table), offset);
+  return inSight(v, load(v.i32, slot) >>> 0);
 }
 
 /** As `clusterAt`, and fills holes. 0 if the arena is empty. */
@@ -51,14 +59,15 @@ function ownCluster(v: Views, disk: number, offset: number): number {
 /** What the slot holds, after putting a cluster of zeroes there if it held none. */
 function fill(v: Views, disk: number, slot: number): number {
   const present = load(v.i32, slot);
-  if (present !== 0) return present >>> 0;
+  if (present !== 0) return inSight(v, present >>> 0);
   const arena = v.u32[(disk + DISK_ARENA) >>> 2]!;
   const cluster = claim(v, arena);
   if (cluster === 0) return 0;
+  inSight(v, cluster);
   const winner = compareExchange(v.i32, slot, 0, cluster | 0);
   if (winner !== 0) {
     giveBack(v, arena, cluster);
-    return winner >>> 0;
+    return inSight(v, winner >>> 0);
   }
   add(v.i32, disk + DISK_CLUSTERS, 1);
   return cluster;

@@ -39,3 +39,8 @@ export function notifierSet(words: Int32Array, notifier: number): number {
 export function notifierTestAndClear(words: Int32Array, notifier: number): number {
   return exchange(words, notifier + NOTIFIER_FLAG, 0) === 0 ? 0 : 1;
 }
+
+/** Who attaches says so first and sets the notifier then (HN-8). */
+export function notifierWatch(words: Int32Array, notifier: number, context: number): void {
+  store(words, notifier + NOTIFIER_WATCHER, context);
+}

@@ -48,7 +48,7 @@ import {
   VIRTQ_USED_FLAGS,
   VIRTQ_USED_RING,
 } from '../../spec.ts';
-import { compareExchange, load16, store, store16 } from '../atomics.ts';
+import { compareExchange, load, load16, store, store16 } from '../atomics.ts';
 import { freeBlocks } from './blocks.ts';
 import { countDown } from './count.ts';
 import { locate } from './regions.ts';
@@ -141,9 +141,12 @@ export function queueBreak(v: Views, queue: number, reason: number): void {
   compareExchange(v.i32, queue + QUEUE_BROKEN, 0, reason);
 }
 
-/** May the ring be touched? */
+/**
+ * May the ring be touched? Pairs with main, which clears READY and then reads SERVING; home has set
+ * SERVING before it asks.
+ */
 export function isUsable(v: Views, queue: number): boolean {
-  return get(v, queue, QUEUE_READY) !== 0 && get(v, queue, QUEUE_BROKEN) === 0;
+  return load(v.i32, queue + QUEUE_READY) !== 0 && get(v, queue, QUEUE_BROKEN) === 0;
 }
 
 /**

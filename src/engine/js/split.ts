@@ -15,6 +15,7 @@ import {
   QUEUE_CAPACITY,
   QUEUE_DONE,
   QUEUE_F_EVENT_IDX,
+  QUEUE_F_HELD,
   QUEUE_F_NOTIFY_ON_EMPTY,
   QUEUE_FEATURES,
   QUEUE_FREE_COUNT,
@@ -48,7 +49,7 @@ import {
   VIRTQ_USED_IDX,
   VIRTQ_USED_RING,
 } from '../../spec.ts';
-import { load16, store16 } from '../atomics.ts';
+import { load, load16, store16 } from '../atomics.ts';
 import { POP_BROKEN, POP_STALLED } from '../engine.ts';
 import { parse } from './blk.ts';
 import { freeBlocks } from './blocks.ts';
@@ -80,7 +81,7 @@ export function pop(v: Views, queue: number, max: number, blk: boolean): number 
   const u32 = v.u32;
   const q = queue >>> 2;
   u32[q + (QUEUE_BATCH_COUNT >>> 2)] = 0;
-  if (u32[q + (QUEUE_READY >>> 2)] === 0) return 0;
+  if (load(v.i32, queue + QUEUE_READY) === 0) return 0; // as `isUsable`
   if (u32[q + (QUEUE_BROKEN >>> 2)] !== 0) return POP_BROKEN;
   const mask = u32[q + NUM]! - 1;
   const ring = (u32[q + (QUEUE_AVAIL >>> 2)]! + VIRTQ_AVAIL_RING) >>> 1;
@@ -189,9 +190,21 @@ export function push(v: Views, queue: number, length: number, blk: boolean): num
   }
   u32[q + INUSE]! -= pushed;
   if (!usable) return 0;
-  const wanted = pushed > 0 && publish(v, queue, (used + pushed) & 0xffff);
+  const wanted = pushed > 0 && ended(v, queue, (used + pushed) & 0xffff);
   if (pushed < length) return -1;
   return wanted ? 1 : 0;
+}
+
+/** The index of used elements has moved; true if somebody must be told. */
+function ended(v: Views, queue: number, used: number): boolean {
+  v.u32[(queue + QUEUE_USED_IDX) >>> 2] = used;
+  if ((v.u32[(queue + QUEUE_FEATURES) >>> 2]! & QUEUE_F_HELD) !== 0) return true;
+  return publish(v, queue, used);
+}
+
+/** Main, for a queue with QUEUE_F_HELD. */
+export function queuePublish(v: Views, queue: number, used: number): number {
+  return isUsable(v, queue) && publish(v, queue, used & 0xffff) ? 1 : 0;
 }
 
 /**
@@ -202,7 +215,6 @@ export function push(v: Views, queue: number, length: number, blk: boolean): num
 function publish(v: Views, queue: number, used: number): boolean {
   const u32 = v.u32;
   const q = queue >>> 2;
-  u32[q + (QUEUE_USED_IDX >>> 2)] = used;
   store16(v.ram16, u32[q + (QUEUE_USED >>> 2)]! + VIRTQ_USED_IDX, used);
   const wanted = wantsInterrupt(v, queue, used);
   if (wanted) count(u32, q + (QUEUE_INTERRUPTS_LO >>> 2), q + (QUEUE_INTERRUPTS_HI >>> 2), 1);

@@ -4,7 +4,8 @@ import type { LinearMemory } from '../engine.ts';
  * Typed arrays over the two memories: `state` (queues, records, segments, clusters, contexts) and
  * `ram` (guest memory, rings included). Both may be one memory, and then the arrays are the same
  * objects. An emulator or a `grow` may put another buffer in place between two calls, never within
- * one, so each exported call asks `fresh` once.
+ * one, so each exported call asks `fresh` once. Only a shared memory grows at any time, when other
+ * threads need clusters; old views of it stay good, and `upTo` is for addresses beyond them.
  */
 export class Views {
   readonly #state: LinearMemory;
@@ -46,6 +47,16 @@ export class Views {
     if (moved || (this.#ram !== this.#state && this.#ram.buffer !== this.#ramBuffer)) {
       this.#remake();
     }
+    return this;
+  }
+
+  /**
+   * The views, over at least `end` bytes of state. Another thread may have grown a shared memory in
+   * the middle of a call, and a platform may take a moment to show that here; but whoever was told
+   * of an address can wait for it.
+   */
+  upTo(end: number): this {
+    while (this.u8.length < end) this.fresh();
     return this;
   }
 

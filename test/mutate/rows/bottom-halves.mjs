@@ -6,8 +6,8 @@ export const bottomHalves = [
   {
     name: 'bh/PENDING not heeded',
     suite: 'BH-3 a slot that is pending is not linked',
-    wasm: ['aio', 'if (!(old & BH_PENDING)) pushOnList', 'pushOnList'],
-    js: ['bottom-halves', 'if ((old & BH_PENDING) === 0) pushSlot', 'pushSlot'],
+    wasm: ['aio', 'if (!(old & BH_PENDING)) push', 'push'],
+    js: ['bottom-halves', 'if ((old & BH_PENDING) === 0) push', 'push'],
   },
   {
     name: 'bh/PENDING not set',
@@ -20,13 +20,13 @@ export const bottomHalves = [
     suite: ONCE,
     wasm: [
       'aio',
-      'if (!(old & BH_PENDING)) pushOnList(context, at, slot + 1);',
-      'if (old & BH_PENDING) return 0;\n  pushOnList(context, at, slot + 1);',
+      'if (!(old & BH_PENDING)) push(context + CONTEXT_BH_LIST, at, slot + 1);',
+      'if (old & BH_PENDING) return 0;\n  push(context + CONTEXT_BH_LIST, at, slot + 1);',
     ],
     js: [
       'bottom-halves',
-      'if ((old & BH_PENDING) === 0) pushSlot(words, context, slot, address);',
-      'if ((old & BH_PENDING) !== 0) return 0;\n  pushSlot(words, context, slot, address);',
+      'if ((old & BH_PENDING) === 0) push(words, context + CONTEXT_BH_LIST, address, slot);',
+      'if ((old & BH_PENDING) !== 0) return 0;\n  push(words, context + CONTEXT_BH_LIST, address, slot);',
     ],
   },
   {
@@ -34,16 +34,16 @@ export const bottomHalves = [
     steps: 'BH-1 a slot is in the list before anybody is told',
     wasm: [
       'aio',
-      '  if (!(old & BH_PENDING)) pushOnList(context, at, slot + 1);\n  return notify(context);',
-      '  const wake = notify(context);\n  if (!(old & BH_PENDING)) pushOnList(context, at, slot + 1);\n  return wake;',
+      '  if (!(old & BH_PENDING)) push(context + CONTEXT_BH_LIST, at, slot + 1);\n  return notify(context);',
+      '  const wake = notify(context);\n  if (!(old & BH_PENDING)) push(context + CONTEXT_BH_LIST, at, slot + 1);\n  return wake;',
     ],
     js: [
       'bottom-halves',
-      `  if ((old & BH_PENDING) === 0) pushSlot(words, context, slot, address);
+      `  if ((old & BH_PENDING) === 0) push(words, context + CONTEXT_BH_LIST, address, slot);
   // The slot may be gone by now: its callback may have run and deleted it (BH-1).
   return notify(words, context);`,
       `  const wake = notify(words, context);
-  if ((old & BH_PENDING) === 0) pushSlot(words, context, slot, address);
+  if ((old & BH_PENDING) === 0) push(words, context + CONTEXT_BH_LIST, address, slot);
   return wake;`,
     ],
   },
@@ -98,37 +98,37 @@ export const bottomHalves = [
   {
     name: 'bh/a failed push is not tried again',
     steps: 'BH-1 BH-3 two threads schedule',
-    wasm: ['aio', '    if (seen == head) return;\n    head = seen;', '    return;'],
+    wasm: ['list', '    if (seen == head) return;\n    head = seen;', '    return;'],
     js: [
-      'bottom-halves',
-      'if (compareExchange(words, list, head, slot + 1) === head) return;',
-      'compareExchange(words, list, head, slot + 1);\n    return;',
+      'list',
+      'if (compareExchange(words, list, head, number + 1) === head) return;',
+      'compareExchange(words, list, head, number + 1);\n    return;',
     ],
   },
   {
     name: 'bh/a push that asks nobody',
     steps: 'BH-1 BH-3 two threads schedule',
     wasm: [
-      'aio',
-      'const seen = compareExchange32(context, CONTEXT_BH_LIST, head, link);\n    if (seen == head) return;\n    head = seen;',
-      'store32(context, CONTEXT_BH_LIST, link);\n    return;',
+      'list',
+      'const seen = compareExchange32(list, 0, head, link);\n    if (seen == head) return;\n    head = seen;',
+      'store32(list, 0, link);\n    return;',
     ],
     js: [
-      'bottom-halves',
-      'if (compareExchange(words, list, head, slot + 1) === head) return;',
-      'store(words, list, slot + 1);\n    return;',
+      'list',
+      'if (compareExchange(words, list, head, number + 1) === head) return;',
+      'store(words, list, number + 1);\n    return;',
     ],
   },
   {
     name: 'bh/the link is written once',
     steps: 'BH-1 BH-3 two threads schedule',
     wasm: [
-      'aio',
-      '  let head = load32(context, CONTEXT_BH_LIST);\n  while (true) {\n    store32(at, SLOT_NEXT, head);',
-      '  let head = load32(context, CONTEXT_BH_LIST);\n  store32(at, SLOT_NEXT, head);\n  while (true) {',
+      'list',
+      '  let head = load32(list, 0);\n  while (true) {\n    store32(at, SLOT_NEXT, head);',
+      '  let head = load32(list, 0);\n  store32(at, SLOT_NEXT, head);\n  while (true) {',
     ],
     js: [
-      'bottom-halves',
+      'list',
       '  for (;;) {\n    const head = load(words, list);\n    store(words, address + SLOT_NEXT, head);',
       '  store(words, address + SLOT_NEXT, load(words, list));\n  for (;;) {\n    const head = load(words, list);',
     ],
@@ -177,14 +177,14 @@ export const bottomHalves = [
     name: 'bh/newest first',
     suite: 'BH-10 oldest first',
     wasm: [
-      'aio',
+      'list',
       '  for (let link = newest; link != 0; ) {',
       '  oldest = newest;\n  for (let link: u32 = 0; link != 0; ) {',
     ],
     js: [
-      'bottom-halves',
+      'list',
       '  while (entry !== 0) {\n    const link',
-      '  oldest = newest;\n  entry = 0;\n  while (entry !== 0) {\n    const link',
+      '  oldest = entry;\n  entry = 0;\n  while (entry !== 0) {\n    const link',
     ],
   },
   {
@@ -197,8 +197,8 @@ export const bottomHalves = [
     ],
     js: [
       'bottom-halves',
-      'let entry = exchange(words, context + CONTEXT_BH_LIST, 0);',
-      'let entry = load(words, context + CONTEXT_BH_LIST);\n  store(words, context + CONTEXT_BH_LIST, 0);',
+      'const newest = exchange(words, context + CONTEXT_BH_LIST, 0);',
+      'const newest = load(words, context + CONTEXT_BH_LIST);\n  store(words, context + CONTEXT_BH_LIST, 0);',
     ],
   },
   {

@@ -4,7 +4,7 @@ export const pop = [
     name: 'pop/ready is not asked',
     suite: 'VQ-1 not ready comes before broken',
     wasm: ['split', 'if (!load32(queue, QUEUE_READY)) return 0;', ''],
-    js: ['split', 'if (u32[q + (QUEUE_READY >>> 2)] === 0) return 0;', ''],
+    js: ['split', 'if (load(v.i32, queue + QUEUE_READY) === 0) return 0;', ''],
   },
   {
     name: 'pop/broken is not asked',
