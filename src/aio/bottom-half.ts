@@ -7,8 +7,10 @@
  * QEMU: `util/async.c`.
  */
 
+import type { Core } from '../engine/core.ts';
 import type { Engine } from '../engine/engine.ts';
 import { BH_DELETED, BH_IDLE, BH_SCHEDULED } from '../layout.ts';
+import { wakeContext } from './wake.ts';
 
 /** What another thread needs to schedule a bottom half: plain data. Stale handles do nothing. */
 export interface BottomHalfHandle {
@@ -19,11 +21,27 @@ export interface BottomHalfHandle {
 }
 
 /**
- * Schedules by handle, from any thread (BH-1). Returns whether the context sleeps, so that the
+ * Schedules by handle, on the home thread (BH-1). Returns whether the context sleeps, so that the
  * caller must wake its sleeper.
  */
 export function scheduleHandle(engine: Engine, handle: BottomHalfHandle, flags: number): boolean {
   return engine.bhEnqueue(handle.context, handle.slot, handle.generation, flags) === 1;
+}
+
+/**
+ * Schedules a bottom half from any thread and wakes its context if that sleeps. False if there is
+ * no such bottom half any more, or its context is closed: nothing happened. The block of a context
+ * outlives its closing until main releases it, and handles must not outlive the block.
+ */
+export function scheduleRemote(core: Core, handle: BottomHalfHandle): boolean {
+  const { engine } = core;
+  const { context, slot, generation } = handle;
+  // The visit keeps the context from closing between the push and the wake (FD-5).
+  if (engine.visitBegin(context) === 0) return false;
+  const result = engine.bhEnqueue(context, slot, generation, BH_SCHEDULED);
+  if (result === 1) wakeContext(core, context);
+  engine.visitEnd(context);
+  return result >= 0;
 }
 
 /** Made by `AioContext.bottomHalf`. All methods: home thread; elsewhere use the handle. */

@@ -3,206 +3,224 @@
  *
  * It lives inside a foreign loop (the JavaScript loop, or an emulator's poll point) and obeys its
  * three phases: `prepare` before the thread goes away, `check` and `dispatch` when it is back
- * (GS-1 to GS-3). What is to run stands in shared memory, so any thread may schedule; callbacks,
- * handlers and timers belong to the home thread, the one that made the context.
- * QEMU: `util/async.c`, `util/aio-posix.c`.
+ * (GS-1 to GS-3). A thread that may block can poll instead (NT-2). What is to run, who sleeps and
+ * who polls stands in shared memory, so any thread may schedule; callbacks, handlers and timers
+ * belong to the home thread, the one that made this object. QEMU: `util/async.c`,
+ * `util/aio-posix.c`.
  */
 
 import type { Core } from '../engine/core.ts';
 import {
-  BH_DELETED,
-  BH_GENERATION_SHIFT,
-  BH_IDLE,
   BH_ONESHOT,
   BH_SCHEDULED,
-  CONTEXT_RUNS,
-  CONTEXT_SIZE,
-  CONTEXT_SLOT_COUNT,
-  CONTEXT_SLOTS,
+  CONTEXT_DEPTH,
+  CONTEXT_POLL_DISABLE,
   CONTEXT_TURNS,
-  SLOT_FLAGS,
-  SLOT_SIZE,
+  CONTEXT_WAKES,
 } from '../layout.ts';
 import { BottomHalf, scheduleHandle } from './bottom-half.ts';
-import { type Clock, realtimeClock } from './clock.ts';
+import { type Clock, Clocks, type ClockType } from './clock.ts';
+import {
+  allocateBlock,
+  type ContextFigures,
+  type ContextSizes,
+  ContextWords,
+  claimBlock,
+  contextFigures,
+  disownBlock,
+  foreignPoll,
+  leftovers,
+} from './context-block.ts';
+import type { AioContextOptions } from './context-options.ts';
+import { AioError } from './error.ts';
 import { EventNotifier } from './event-notifier.ts';
-import { HookSleeper, LoopSleeper, type Sleeper } from './sleeper.ts';
-import { Timer, TimerList } from './timer.ts';
+import { type AioHandler, HandlerTable } from './handlers.ts';
+import { LivelyProcess } from './lively-process.ts';
+import { PollMode } from './poll-mode.ts';
+import { type PollParams, pollParams, setPollParams } from './poll-params.ts';
+import { Rest } from './rest.ts';
+import type { Sleeper } from './sleeper.ts';
+import { type BottomHalfOptions, BottomHalfSlots } from './slots.ts';
+import { Timer, TimerGroup } from './timer.ts';
+import { becomeMain, resignMain } from './wait.ts';
+import { addHome, notifyContext, removeHome } from './wake.ts';
+import { canBlock, canListen, makeSleeper, type SleeperKind } from './word-sleeper.ts';
 
-export interface AioContextOptions {
-  /** For messages; default `main`. */
-  name?: string;
-  /** `loop`: turns come from the JavaScript loop (default). `hook`: the owner calls `turn()`. */
-  sleeper?: 'loop' | 'hook';
-  /** With `hook`: a turn is wanted. */
-  onWake?: () => void;
-  /** With `hook`: no turn is wanted for `ns` nanoseconds (-1: for ever), unless `onWake` comes. */
-  onSleep?: (ns: number) => void;
-  /** How many bottom halves may exist at once; default 64, at most 65535. */
-  slots?: number;
-  /** Clock of the timers; default real time. */
-  clock?: Clock;
+export type { AioContextOptions } from './context-options.ts';
+
+let current: AioContext | null = null;
+
+/** The context whose callback runs on this thread now, or null (WT-3). */
+export function currentContext(): AioContext | null {
+  return current;
 }
-
-const nothing = (): void => {};
-
-interface Handler {
-  readonly notifier: EventNotifier;
-  readonly callback: () => void;
-  /** Removed while a dispatch walks the list: never called again (FD-2, FD-3). */
-  deleted: boolean;
-}
-
-interface Slot {
-  readonly name: string;
-  readonly callback: () => void;
-}
-
-/** An idle bottom half waits no longer than this (BH-12). */
-const IDLE_NS = 10_000_000;
-const SLOTS_MAX = 65_535;
 
 export class AioContext {
   readonly core: Core;
   readonly name: string;
   /** Core address of the context's block. */
   readonly address: number;
-  readonly #slots: number;
-  readonly #callbacks: (Slot | undefined)[];
-  /** Numbers of slots without a callback; the newest freed is used first. */
-  readonly #freeSlots: number[] = [];
-  readonly #handlers = new Map<EventNotifier, Handler>();
-  #handlerList: Handler[] = [];
-  readonly #timers: TimerList;
+  readonly clocks: Clocks;
+  readonly #words: ContextWords;
+  readonly #ownsBlock: boolean;
+  readonly #kind: SleeperKind;
+  readonly #slots: BottomHalfSlots;
+  readonly #handlers: HandlerTable;
+  readonly #polling: PollMode;
+  readonly #timers: TimerGroup;
   readonly #sleeper: Sleeper;
-  /** A turn is on its way: further wake-ups add nothing. */
-  #awake = false;
-  #dispatching = 0;
+  readonly #rest: Rest;
+  readonly #process = new LivelyProcess();
+  #turnWaiters: (() => void)[] = [];
+  #loopUsers = 0;
+  #mayBlock: boolean | null = null;
   #closed = false;
 
+  /** A block for a context whose home is another thread. Main only. */
+  static allocate(core: Core, sizes: ContextSizes = {}): number {
+    return allocateBlock(core, sizes);
+  }
+
+  /** Gives back such a block; its context is closed, or its thread gone. Main only. */
+  static release(core: Core, address: number): void {
+    core.free(address);
+  }
+
+  /**
+   * This thread becomes the home. If anything fails, everything is undone (BH-15). Throws a
+   * RangeError for sizes, CoreError ENOMEM, AioError EPERM if the block has a home, ENOTSUP for
+   * `word` in a memory that is not shared, and what the hooks throw.
+   */
   constructor(core: Core, options: AioContextOptions = {}) {
-    const slots = options.slots ?? 64;
-    if (!Number.isInteger(slots) || slots < 1 || slots > SLOTS_MAX) {
-      throw new RangeError(`slots: ${slots} is not allowed; allowed: 1 to ${SLOTS_MAX}`);
-    }
+    const { block, name = 'main', clock } = options;
     this.core = core;
-    this.name = options.name ?? 'main';
-    this.address = core.allocate(CONTEXT_SIZE);
-    this.#slots = core.allocate(slots * SLOT_SIZE);
-    core.u32[(this.address + CONTEXT_SLOTS) >>> 2] = this.#slots;
-    core.u32[(this.address + CONTEXT_SLOT_COUNT) >>> 2] = slots;
-    this.#callbacks = new Array(slots).fill(undefined);
-    for (let slot = slots - 1; slot >= 0; slot--) this.#freeSlots.push(slot);
-    this.#timers = new TimerList(options.clock ?? realtimeClock, () => this.notify());
-    this.#sleeper =
-      options.sleeper === 'hook'
-        ? new HookSleeper(options.onWake ?? nothing, options.onSleep ?? nothing)
-        : new LoopSleeper(() => this.turn());
-    this.#prepare();
+    this.name = name;
+    this.clocks = options.clocks ?? new Clocks(clock ? { realtime: clock } : {});
+    this.#kind = options.sleeper ?? (canListen(core) ? 'word' : 'loop');
+    if (this.#kind === 'word' && !core.shared) {
+      throw new AioError('ENOTSUP', `context '${name}': sleeper 'word' needs a shared memory`);
+    }
+    this.#ownsBlock = block === undefined;
+    this.address = block ?? allocateBlock(core, options);
+    this.#words = new ContextWords(core, this.address);
+    this.#timers = new TimerGroup(this.clocks, () => this.notify());
+    const hooks = { turn: () => this.turn(), woken: this.#wake, ...options };
+    this.#sleeper = makeSleeper(this.#kind, core, this.address, hooks);
+    let mine = false;
+    try {
+      if (!options.anyThreadMayPoll) claimBlock(core, this.address, name);
+      mine = true;
+      this.#slots = new BottomHalfSlots(core, this.#words, name);
+      this.#handlers = new HandlerTable(core, this.#words, name);
+      const { realtime } = this.clocks;
+      this.#polling = new PollMode(core, this.#words, this.#handlers, realtime);
+      this.#rest = new Rest(core, this.#words, this.#timers, this.#polling, this.#sleeper);
+      addHome(core, this.address, this.#wake);
+      if (this.#ownsBlock) becomeMain(this);
+      this.#rest.prepare(this.#wake);
+    } catch (error) {
+      if (mine) this.#vanish(); // else the block is somebody else's
+      throw error;
+    }
   }
 
   get clock(): Clock {
-    return this.#timers.clock;
+    return this.clocks.realtime;
   }
 
   /** Turns taken since creation: an idle context takes none. */
   get turns(): number {
-    return this.core.u32[(this.address + CONTEXT_TURNS) >>> 2] as number;
+    return this.#words.get(CONTEXT_TURNS);
+  }
+
+  get figures(): ContextFigures {
+    return contextFigures(this.core, this.address);
   }
 
   /** Bottom halves that exist, oneshot ones included. */
   get bottomHalves(): number {
-    return this.#callbacks.length - this.#freeSlots.length;
+    return this.#slots.count;
   }
 
   /** Names of the notifiers that have a handler here. */
   get handlers(): string[] {
-    return [...this.#handlers.keys()].map((notifier) => notifier.name);
+    return this.#handlers.names;
   }
 
   // ---- Bottom halves --------------------------------------------------------------------------
 
   /** A bottom half that may be scheduled any number of times until it is deleted. */
-  bottomHalf(name: string, callback: () => void): BottomHalf {
-    const handle = this.#claimSlot(name, callback);
+  bottomHalf(name: string, callback: () => void, options?: BottomHalfOptions): BottomHalf {
+    this.#assertOpen();
+    const handle = this.#slots.claim(name, callback, options);
     return new BottomHalf(name, handle, this.core.engine, this.#wake);
   }
 
   /** Runs `callback` once, on the next poll (BH-7). */
-  scheduleOneshot(name: string, callback: () => void): void {
-    const handle = this.#claimSlot(name, callback);
+  scheduleOneshot(name: string, callback: () => void, options?: BottomHalfOptions): void {
+    this.#assertOpen();
+    const handle = this.#slots.claim(name, callback, options);
     const flags = BH_SCHEDULED | BH_ONESHOT;
     if (scheduleHandle(this.core.engine, handle, flags)) this.#wake();
   }
 
-  #claimSlot(name: string, callback: () => void) {
-    if (this.#closed) throw new Error(`context '${this.name}' is closed`);
-    const slot = this.#freeSlots.pop();
-    if (slot === undefined) {
-      const limit = this.#callbacks.length;
-      throw new RangeError(`context '${this.name}' has all its ${limit} bottom halves in use`);
-    }
-    this.#callbacks[slot] = { name, callback };
-    const generation = Atomics.load(this.core.u32, this.#flagsAt(slot)) >>> BH_GENERATION_SHIFT;
-    return { context: this.address, slot, generation };
-  }
-
-  // ---- Event notifiers ------------------------------------------------------------------------
+  // ---- Event notifiers, timers ----------------------------------------------------------------
 
   /**
    * Calls `handler` from a later poll whenever `notifier` was set; null removes the handler. A
    * replaced or removed handler is never called again, even if its event was found already (FD-1,
-   * FD-2). An event that was set before is found at once (NT-11).
+   * FD-2). An event that was set before is found at once (NT-11). Throws a RangeError if all
+   * handlers of the context are in use.
    */
-  setHandler(notifier: EventNotifier, handler: (() => void) | null): void {
-    const old = this.#handlers.get(notifier);
-    if (old) {
-      old.deleted = true;
-      this.#handlers.delete(notifier);
-    }
-    if (handler) {
-      this.#handlers.set(notifier, { notifier, callback: handler, deleted: false });
-      notifier.watch(this.address, this.#wake);
-    } else if (old) {
-      notifier.watch(0, null);
-    }
-    this.#handlerList = [...this.#handlers.values()];
+  setHandler(notifier: EventNotifier, handler: (() => void) | AioHandler | null): void {
+    this.#assertOpen();
+    const full = typeof handler === 'function' ? { read: handler } : handler;
+    this.#handlers.set(notifier, full, () => this.setHandler(notifier, null));
     this.notify();
   }
 
-  /** A new notifier in this context's core. The caller closes it. */
+  /** A new notifier in this context's core, on main. The caller closes it. */
   notifier(name?: string): EventNotifier {
     return new EventNotifier(this.core, name);
   }
 
-  // ---- Timers ---------------------------------------------------------------------------------
-
-  /** A timer on this context's clock, not armed. */
-  timer(name: string, callback: () => void): Timer {
-    return new Timer(name, callback, this.#timers);
+  /** A timer on one of the context's clocks, not armed. */
+  timer(name: string, callback: () => void, clock: ClockType = 'realtime'): Timer {
+    return new Timer(name, callback, this.#timers.on(clock));
   }
 
-  // ---- Turns ----------------------------------------------------------------------------------
+  // ---- Polls ----------------------------------------------------------------------------------
 
-  /** Something changed that a sleeper would want to know (NT-11). */
-  notify(): void {
-    if (this.core.engine.notify(this.address) === 1) this.#wake();
+  /** May `poll(true)` be called? A word that other threads count up, and a thread that may wait. */
+  get mayBlock(): boolean {
+    this.#mayBlock ??= this.#kind === 'word' && canBlock(this.core, this.address);
+    return this.#mayBlock;
   }
 
   /**
-   * One turn without waiting: bottom halves, then handlers whose event is set, then timers (NT-8).
-   * True if anything but an idle bottom half ran (BH-11, NT-7). May be called from inside a
-   * callback; it then runs the rest of the outer poll's bottom halves first (BH-8).
+   * Bottom halves, then handlers whose event is set, then timers (NT-8). True if anything but an
+   * idle bottom half ran (BH-11, NT-7). May be called from inside a callback; it then runs the rest
+   * of the outer poll's bottom halves first (BH-8). `blocking`: waits for something to do first,
+   * and returns false if somebody has merely notified; throws AioError ENOTSUP where `mayBlock` is
+   * false. A thread that is not the context's home gets AioError EPERM (NT-5).
    */
-  poll(): boolean {
-    this.#dispatching += 1;
+  poll(blocking = false): boolean {
+    if (blocking && !this.mayBlock) {
+      const message = `context '${this.name}' cannot block: no shared memory, or no thread for it`;
+      throw new AioError('ENOTSUP', message);
+    }
+    return this.pollStep(blocking, blocking);
+  }
+
+  /** For `runLoop`: a poll that busy-polls first, or sleeps until there is something to do. */
+  pollStep(spin: boolean, sleep: boolean): boolean {
+    this.#begin();
     try {
-      let progress = this.#runBottomHalves();
-      if (this.#runHandlers()) progress = true;
-      if (!this.#timers.empty && this.#timers.run()) progress = true;
-      return progress;
+      if (spin || sleep) this.#rest.await(spin, sleep);
+      else if (this.#polling.on) this.#polling.collect();
+      return this.#dispatch();
     } finally {
-      this.#dispatching -= 1;
+      this.core.engine.pollEnd(this.address);
     }
   }
 
@@ -212,111 +230,170 @@ export class AioContext {
    */
   turn(): boolean {
     if (this.#closed) return false;
-    if (this.#dispatching > 0) return this.poll();
-    this.#awake = false;
-    this.core.u32[(this.address + CONTEXT_TURNS) >>> 2]! += 1;
-    this.core.engine.check(this.address);
+    if (this.#words.get(CONTEXT_DEPTH) > 0) return this.poll();
+    this.#begin();
     try {
-      return this.poll();
+      this.#sleeper.begin();
+      this.#words.add(CONTEXT_TURNS);
+      this.core.engine.check(this.address);
+      return this.#dispatch();
     } finally {
-      if (!this.#closed) this.#prepare();
+      this.core.engine.pollEnd(this.address);
+      if (!this.#closed) this.#rest.prepare(this.#wake);
+      this.#turned();
     }
   }
 
-  /**
-   * How long the thread may stay away, in ns: 0 if a bottom half is to run, else until the first
-   * deadline, at most 10 ms with an idle bottom half, -1 for ever (TM-1).
-   */
-  timeout(): number {
-    const pending = this.core.engine.bhPending(this.address);
-    if (pending === 2) return 0;
-    const deadline = this.#timers.deadline;
-    const timers = deadline < 0 ? -1 : Math.max(0, deadline - this.#timers.clock.now());
-    if (pending === 0) return timers;
-    return timers < 0 ? IDLE_NS : Math.min(IDLE_NS, timers);
+  /** Has anybody notified since the last turn, or is a timer due? For a `hook` owner (GS-7). */
+  get wanted(): boolean {
+    return this.#rest.notified || this.timeout() === 0;
+  }
+
+  /** Resolves after the next turn. */
+  nextTurn(): Promise<void> {
+    return new Promise((resolve) => this.#turnWaiters.push(resolve));
   }
 
   /**
-   * Ends the context. A bottom half that is not deleted, or a handler, is an error that names it,
-   * and the context stays as it was (BH-14).
+   * How long the thread may stay away, in ns: 0 if a bottom half or a handler found by polling is
+   * to run, else until the first deadline, at most 10 ms with an idle bottom half, -1 for ever
+   * (TM-1).
+   */
+  timeout(): number {
+    return this.#rest.timeout();
+  }
+
+  /** Something changed that a sleeper would want to know (NT-11). */
+  notify(): void {
+    notifyContext(this.core, this.address);
+  }
+
+  /** Sets the numbers of adaptive polling; see `setPollParams`. */
+  setPollParams(params: Partial<PollParams>): void {
+    setPollParams(this.core, this.address, params);
+  }
+
+  get pollParams(): PollParams {
+    return pollParams(this.core, this.address);
+  }
+
+  // ---- The JavaScript loop --------------------------------------------------------------------
+
+  /** Back in the foreign loop, after `leaveLoop`: turns come from there again. For `runLoop`. */
+  enterLoop(): void {
+    this.#rest.prepare(this.#wake);
+  }
+
+  /** The thread polls by itself from here on. For `runLoop`. */
+  leaveLoop(): void {
+    this.#sleeper.rest();
+    this.core.engine.check(this.address);
+  }
+
+  /**
+   * Something on this thread will settle through the JavaScript loop: until as many have gone, the
+   * thread neither blocks nor busy-polls (AP-2: a handler without io_poll).
+   */
+  addLoopUser(): void {
+    this.#loopUsers += 1;
+    this.#words.add(CONTEXT_POLL_DISABLE);
+    this.notify();
+  }
+
+  removeLoopUser(): void {
+    if (this.#loopUsers === 0) throw new Error(`context '${this.name}' has no loop user`);
+    this.#loopUsers -= 1;
+    this.#words.add(CONTEXT_POLL_DISABLE, -1);
+    this.notify();
+  }
+
+  get loopUsers(): number {
+    return this.#loopUsers;
+  }
+
+  /** The process does not end before as many `unref` (Node, Deno, Bun). */
+  ref(): void {
+    this.#process.ref();
+  }
+
+  unref(): void {
+    this.#process.unref();
+  }
+
+  // ---- Teardown -------------------------------------------------------------------------------
+
+  /**
+   * Ends the context. What it still has is an AioError EBUSY that names it, and the context stays
+   * as it was: scheduled coroutines, bottom halves not deleted (BH-14), handlers, armed timers, a
+   * poll going on, another thread inside a call (BH-15).
    */
   close(): void {
     if (this.#closed) return;
-    const left = [...this.#liveBottomHalves(), ...this.handlers];
-    if (left.length > 0) {
-      throw new Error(`context '${this.name}' still has: ${left.join(', ')}`);
-    }
-    this.#runBottomHalves(); // only frees: all that is left was deleted
+    const left = [
+      ...leftovers(this.core, this.address),
+      ...this.#slots.live,
+      ...this.handlers,
+      ...this.#timers.armed,
+    ];
+    if (left.length > 0) throw this.#busy(`still has: ${left.join(', ')}`);
+    if (this.core.engine.visitClose(this.address) === 0) throw this.#busy('has a visitor inside');
+    this.#slots.run(); // only frees: all that is left was deleted
+    this.#vanish();
+    this.#turned();
+  }
+
+  #vanish(): void {
     this.#closed = true;
     this.#sleeper.close();
-    this.core.free(this.#slots);
-    this.core.free(this.address);
+    this.#timers.close();
+    this.#process.close();
+    removeHome(this.core, this.address);
+    resignMain(this);
+    if (this.#ownsBlock) this.core.free(this.address);
+    else disownBlock(this.core, this.address);
   }
 
-  #liveBottomHalves(): string[] {
-    return this.#callbacks.flatMap((entry, slot) =>
-      entry && !(Atomics.load(this.core.u32, this.#flagsAt(slot)) & BH_DELETED) ? [entry.name] : [],
-    );
+  #busy(what: string): AioError {
+    return new AioError('EBUSY', `context '${this.name}' ${what}`);
   }
 
-  #flagsAt(slot: number): number {
-    return (this.#slots + slot * SLOT_SIZE + SLOT_FLAGS) >>> 2;
+  #assertOpen(): void {
+    if (this.#closed) throw new Error(`context '${this.name}' is closed`);
   }
 
-  /** Bit 0 first, then the timeout: a notify in between is seen by one of the two (MC M2). */
-  #prepare(): void {
-    this.core.engine.prepare(this.address);
-    const timeout = this.timeout();
-    if (timeout === 0 || this.#eventSet()) this.#wake();
-    else this.#sleeper.sleep(timeout);
+  // ---- Inside ---------------------------------------------------------------------------------
+
+  #begin(): void {
+    this.#assertOpen();
+    const { core, address } = this;
+    if (core.engine.pollBegin(address, core.thread) === 0) {
+      throw foreignPoll(core, address, this.name);
+    }
+  }
+
+  #dispatch(): boolean {
+    const outer = current;
+    current = this;
+    try {
+      let progress = this.#slots.run();
+      if (this.#handlers.run(this.#polling)) progress = true;
+      if (this.#timers.run()) progress = true;
+      return progress;
+    } finally {
+      current = outer;
+    }
   }
 
   readonly #wake = (): void => {
-    if (this.#awake || this.#closed) return;
-    this.#awake = true;
+    if (this.#closed) return;
+    Atomics.add(this.core.u32, (this.address + CONTEXT_WAKES) >>> 2, 1);
     this.#sleeper.wake();
   };
 
-  /** Was an event set whose wake-up went to nobody? True for one set before it had a watcher. */
-  #eventSet(): boolean {
-    const list = this.#handlerList;
-    for (let i = 0; i < list.length; i++) if (list[i]!.notifier.isSet) return true;
-    return false;
-  }
-
-  #runBottomHalves(): boolean {
-    const engine = this.core.engine;
-    engine.bhTake(this.address);
-    let progress = false;
-    for (let taken = engine.bhNext(this.address); taken >= 0; taken = engine.bhNext(this.address)) {
-      const flags = taken >>> 16;
-      const slot = taken & 0xffff;
-      // The callback may schedule, cancel or delete its own bottom half: nothing is read after it.
-      const { callback } = this.#callbacks[slot] as Slot;
-      if (flags & (BH_DELETED | BH_ONESHOT)) this.#releaseSlot(slot);
-      if ((flags & (BH_SCHEDULED | BH_DELETED)) !== BH_SCHEDULED) continue;
-      if (!(flags & BH_IDLE)) progress = true;
-      this.core.u32[(this.address + CONTEXT_RUNS) >>> 2]! += 1;
-      callback();
-    }
-    return progress;
-  }
-
-  #releaseSlot(slot: number): void {
-    this.#callbacks[slot] = undefined;
-    this.#freeSlots.push(slot);
-  }
-
-  #runHandlers(): boolean {
-    // The list is replaced, never changed: a walk sees the handlers there were when it began.
-    const list = this.#handlerList;
-    let progress = false;
-    for (let i = 0; i < list.length; i++) {
-      const handler = list[i] as Handler;
-      if (handler.deleted || !handler.notifier.testAndClear()) continue;
-      progress = true;
-      handler.callback();
-    }
-    return progress;
+  #turned(): void {
+    if (this.#turnWaiters.length === 0) return;
+    const waiters = this.#turnWaiters;
+    this.#turnWaiters = [];
+    for (const resolve of waiters) resolve();
   }
 }

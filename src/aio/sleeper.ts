@@ -3,11 +3,18 @@
  * blocks it: it asks for a turn, now or at a time, and gives the thread back.
  */
 
+/** Home thread only: other threads go through `wakeContext`. */
 export interface Sleeper {
-  /** A turn is wanted as soon as may be. Called at most once between two turns. */
+  /** From now on a wake from another thread brings a turn, too. Before the last look for work. */
+  listen(): void;
+  /** A turn is wanted as soon as may be. Further wakes add nothing until the turn begins. */
   wake(): void;
   /** A turn is wanted in `ns` nanoseconds at the latest; -1: no time bound. */
   sleep(ns: number): void;
+  /** A turn begins: what was asked for so far has been granted. */
+  begin(): void;
+  /** No turn is wanted until the next `listen`: the thread sees to itself. */
+  rest(): void;
   close(): void;
 }
 
@@ -39,6 +46,9 @@ export class LoopSleeper implements Sleeper {
     this.#turn = turn;
   }
 
+  /** Nobody else is there: the memory is not shared. */
+  listen(): void {}
+
   wake(): void {
     this.#pending ??= macrotask(() => {
       this.#pending = null;
@@ -57,10 +67,17 @@ export class LoopSleeper implements Sleeper {
     }, ms);
   }
 
-  close(): void {
+  /** A macrotask that is under way stays: to cancel one and ask again costs more than a turn. */
+  begin(): void {}
+
+  rest(): void {
     this.#clearTimeout();
     this.#pending?.();
     this.#pending = null;
+  }
+
+  close(): void {
+    this.rest();
   }
 
   #clearTimeout(): void {
@@ -69,21 +86,38 @@ export class LoopSleeper implements Sleeper {
   }
 }
 
+/** Hears wakes from other threads; see `WordListener`. */
+export interface Listener {
+  listen(): void;
+  close(): void;
+}
+
 /**
  * The owner calls `AioContext.turn()`: an emulator's poll point, or a test. `onWake` tells it that
- * a turn is wanted, `onSleep` for how long none is; an emulator whose poll point comes round anyway
- * needs no telling.
+ * a turn is wanted, `onSleep` for how long none is. An emulator whose poll point comes round anyway
+ * may ask `AioContext.wanted` there instead; while its CPU stands still, `onWake` is how it hears
+ * of another thread (GS-7).
  */
 export class HookSleeper implements Sleeper {
   readonly #onWake: () => void;
   readonly #onSleep: (ns: number) => void;
+  readonly #listener: Listener | null;
+  /** The owner was told and has not taken its turn yet. */
+  #told = false;
 
-  constructor(onWake: () => void, onSleep: (ns: number) => void) {
+  constructor(onWake: () => void, onSleep: (ns: number) => void, listener: Listener | null) {
     this.#onWake = onWake;
     this.#onSleep = onSleep;
+    this.#listener = listener;
+  }
+
+  listen(): void {
+    this.#listener?.listen();
   }
 
   wake(): void {
+    if (this.#told) return;
+    this.#told = true;
     this.#onWake();
   }
 
@@ -91,5 +125,15 @@ export class HookSleeper implements Sleeper {
     this.#onSleep(ns);
   }
 
-  close(): void {}
+  begin(): void {
+    this.#told = false;
+  }
+
+  rest(): void {
+    this.#told = false;
+  }
+
+  close(): void {
+    this.#listener?.close();
+  }
 }

@@ -1,18 +1,20 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { scheduleHandle } from '#src/aio/bottom-half';
+import { ManualClock } from '#src/aio/clock';
 import type { AioContext } from '#src/aio/context';
+import { ReentrancyGuard } from '#src/aio/reentrancy-guard';
 import type { Core } from '#src/engine/core';
 import { BH_SCHEDULED, SLOT_FLAGS } from '#src/layout';
-import { engines, hookContext, openCore } from './contexts.ts';
+import { hookContext, openCore, worlds } from './contexts.ts';
 
-describe.each(engines)('bottom halves, %s engine', (engine) => {
+describe.each(worlds)('bottom halves, $engine engine, $memory memory', ({ engine, memory }) => {
   let core: Core;
   let context: AioContext;
   let ran: string[];
   const note = (name: string) => () => void ran.push(name);
 
   beforeEach(() => {
-    core = openCore(engine);
+    core = openCore(engine, memory);
     context = hookContext(core);
     ran = [];
   });
@@ -116,7 +118,7 @@ describe.each(engines)('bottom halves, %s engine', (engine) => {
     expect(() => bh.delete()).toThrow(/'a' was deleted already/);
   });
 
-  it('BH-6 one bottom half deletes the next, and a nested poll frees it (historic bug 6)', () => {
+  it('BH-6 historic bug 6: one bottom half deletes the next, and a nested poll frees it', () => {
     const y = context.bottomHalf('y', note('y'));
     const z = context.bottomHalf('z', note('z'));
     const x = context.bottomHalf('x', () => {
@@ -190,6 +192,83 @@ describe.each(engines)('bottom halves, %s engine', (engine) => {
     expect(ran).toEqual(['idle']);
     bh.schedule();
     expect(context.poll()).toBe(true);
+  });
+
+  it('BH-12 an idle one that is scheduled normally runs at once and is progress', () => {
+    let wakes = 0;
+    const sleepy = hookContext(core, { onWake: () => wakes++ });
+    const bh = sleepy.bottomHalf('idle', note('idle'));
+    bh.scheduleIdle();
+    expect(sleepy.timeout()).toBe(10_000_000);
+    sleepy.turn();
+    bh.scheduleIdle();
+    bh.schedule();
+    expect(sleepy.timeout()).toBe(0);
+    expect(sleepy.turn()).toBe(true);
+    expect(ran).toEqual(['idle', 'idle']);
+    expect(wakes).toBe(2);
+  });
+
+  it('BH-12 an idle one waits 10 ms at most, even behind a later timer', () => {
+    const clock = new ManualClock();
+    const sleeps: number[] = [];
+    const sleepy = hookContext(core, { clock, onSleep: (ns) => void sleeps.push(ns) });
+    const timer = sleepy.timer('t', note('t'));
+    const bh = sleepy.bottomHalf('idle', note('idle'));
+    sleepy.scheduleOneshot('x', () => {
+      bh.scheduleIdle();
+      timer.mod(10_000_001);
+    });
+    sleepy.turn();
+    expect(sleepy.timeout()).toBe(10_000_000);
+    timer.mod(9_999_999);
+    expect(sleepy.timeout()).toBe(9_999_999);
+  });
+
+  it('BH-13 a callback that touches its own device is refused, and the guard is restored', () => {
+    const refused: string[] = [];
+    const guard = new ReentrancyGuard((what) => refused.push(what));
+    let register = 0;
+    const write = (value: number) =>
+      guard.access('register', () => {
+        register = value;
+      });
+    const bh = context.bottomHalf(
+      'dma',
+      () => {
+        ran.push('dma');
+        expect(write(2)).toBe(false);
+        bh.delete(); // the guard is looked up before the callback frees its owner
+      },
+      { guard },
+    );
+    expect(write(1)).toBe(true);
+    bh.schedule();
+    context.poll();
+    expect([ran, refused, register, guard.engaged]).toEqual([['dma'], ['register'], 1, false]);
+    expect(write(3)).toBe(true);
+    expect(register).toBe(3);
+  });
+
+  it('BH-13 one inside another of the same device runs, and leaves the guard as it was', () => {
+    const guard = new ReentrancyGuard();
+    const states: boolean[] = [];
+    const look = () => void states.push(guard.engaged);
+    const outer = () => {
+      context.poll();
+      look();
+    };
+    context.scheduleOneshot('outer', outer, { guard });
+    context.scheduleOneshot('inner', look, { guard });
+    context.poll();
+    look();
+    expect(states).toEqual([true, true, false]);
+    const fail = () => {
+      throw new Error('bad device');
+    };
+    context.scheduleOneshot('throws', fail, { guard });
+    expect(() => context.poll()).toThrow('bad device');
+    expect(guard.engaged).toBe(false);
   });
 
   it('refuses more bottom halves than it has slots, and closes only when all are deleted', () => {
