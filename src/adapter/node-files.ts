@@ -2,9 +2,21 @@
 
 import { spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
+import { Worker } from 'node:worker_threads';
 import type { FileHost, FileStat } from '../block/file.ts';
+import { poolEntryUrl } from './assets.ts';
 
-export const nodeFiles: FileHost = { fs, deviceSize, punchHoleSync, punchHole };
+/** In Deno a descriptor is its thread's own. */
+const descriptorsCross = !('Deno' in globalThis);
+
+export const nodeFiles: FileHost = {
+  fs,
+  descriptorsCross,
+  createPoolWorker: () => new Worker(poolEntryUrl()),
+  deviceSize,
+  punchHoleSync,
+  punchHole,
+};
 
 /** Linux says in /sys how many sectors of 512 bytes a block device has. */
 function deviceSize(_fd: number, stat: FileStat): number | undefined {

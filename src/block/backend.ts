@@ -4,6 +4,7 @@
  * QEMU: `block/block-backend.c`, `block/io.c` (drained sections).
  */
 
+import type { BottomHalf } from '../aio/bottom-half.ts';
 import type { AioContext } from '../aio/context.ts';
 import type { Core } from '../engine/core.ts';
 import {
@@ -19,6 +20,8 @@ import {
   BACKEND_QUIESCE,
   BACKEND_SIZE,
   BACKEND_WAKE,
+  BACKEND_WAKE_GENERATION,
+  BACKEND_WAKE_SLOT,
 } from '../layout.ts';
 import { SECTOR_SIZE } from '../spec.ts';
 import './drivers.ts';
@@ -30,9 +33,11 @@ import { type BackendStats, noStats } from './lane-figures.ts';
 import type { LaneBackend, LaneOptions } from './lane-options.ts';
 import { noMedium } from './no-medium.ts';
 import { isOpenDriver, openDriver } from './registry.ts';
+import { type LaneThread, RemoteLane } from './remote-lane.ts';
 
 export type { BackendStats, OperationFigures } from './lane-figures.ts';
 export type { LaneOptions } from './lane-options.ts';
+export type { LaneThread, RemoteLane } from './remote-lane.ts';
 
 export interface BackendOptions extends LaneOptions {
   /** Refuses writes although the driver would take them. */
@@ -41,6 +46,8 @@ export interface BackendOptions extends LaneOptions {
   writeCache?: boolean;
   /** Bytes of the smallest request a guest may make: a power of two from 512, default 512. */
   logicalBlockSize?: number;
+  /** Told what a disk does without on another thread; default `console.warn`. */
+  onWarning?: (message: string) => void;
 }
 
 const BLOCK_SIZE_MAX = 2_097_152;
@@ -55,8 +62,14 @@ export class BlockBackend implements LaneBackend {
   readonly logicalBlockSize: number;
   /** Called when the size has changed. */
   readonly onResize = new Set<() => void>();
-  readonly #laneOptions: LaneOptions;
+  readonly #options: BackendOptions;
   readonly #lanes = new Set<BackendLane>();
+  /** Lanes that other threads serve. */
+  readonly #remotes = new Set<RemoteLane>();
+  /** How the disk was opened, if by name. */
+  #spec: DriverSpec | null = null;
+  /** Scheduled by other threads that leave a closed gate; made with the first of their lanes. */
+  #woken: BottomHalf | null = null;
   /** Figures of lanes that are closed. */
   readonly #closedLanes: BackendStats = noStats();
   /** Who waits until nothing is in flight. */
@@ -75,9 +88,11 @@ export class BlockBackend implements LaneBackend {
     options: BackendOptions = {},
   ): Promise<BlockBackend> {
     if (isOpenDriver(disk)) return BlockBackend.attach(core, context, disk, options);
-    const driver = await openDriver(core, disk);
+    const driver = await openDriver(core, disk, { main: true, context });
     try {
-      return BlockBackend.attach(core, context, driver, options);
+      const backend = BlockBackend.attach(core, context, driver, options);
+      backend.#spec = disk;
+      return backend;
     } catch (thrown) {
       await driver.close();
       throw thrown;
@@ -113,7 +128,7 @@ export class BlockBackend implements LaneBackend {
     this.driver = driver;
     this.readOnly = readOnly || driver.readOnly;
     this.logicalBlockSize = logicalBlockSize;
-    this.#laneOptions = options;
+    this.#options = options;
     this.address = core.allocate(BACKEND_SIZE);
     if (this.readOnly) flags |= BACKEND_F_READ_ONLY;
     if (writeCache) flags |= BACKEND_F_WRITE_CACHE;
@@ -142,10 +157,77 @@ export class BlockBackend implements LaneBackend {
   /** A way in for what runs in `context`. The caller closes it. */
   openLane(context: AioContext): BackendLane {
     if (this.#closed) throw new Error('the backend is closed');
-    const lane = new BackendLane(this.core, context, this, this.driver, this.#laneOptions);
+    const lane = new BackendLane(this.core, context, this, this.driver, this.#options);
+    const first = this.#lanes.size === 0;
     this.#lanes.add(lane);
-    this.#set(BACKEND_LANES, this.#lanes.size);
+    this.#countLanes();
+    // The gate is closed before anybody can use the lane, and opens when the driver knows.
+    if (first && this.#remotes.size > 0) void this.#tellThreads();
     return lane;
+  }
+
+  /**
+   * A way in for queues that `iothread` serves; the thread opens the disk for itself. Rejects with
+   * an OptionError if the disk cannot be opened twice, and with what the thread's driver throws.
+   */
+  async openLaneOn(iothread: LaneThread): Promise<RemoteLane> {
+    if (this.#closed) throw new Error('the backend is closed');
+    const spec = this.#specFor(iothread);
+    this.#listen();
+    const lane = new RemoteLane(this, iothread, this.#options);
+    this.#remotes.add(lane);
+    this.#countLanes();
+    if (this.#threads > 1) await this.#tellThreads();
+    await lane.open(spec, this.#options);
+    for (const warning of lane.warnings) this.#warn(`iothread '${iothread.id}': ${warning}`);
+    return lane;
+  }
+
+  #specFor(iothread: LaneThread): DriverSpec {
+    const { driver } = this;
+    if (!this.core.shared) {
+      throw new OptionError('iothread', iothread.id, 'none: the memory of the core is not shared');
+    }
+    const spec = driver.share ?? (driver.threads === 'any' ? this.#spec : null);
+    if (spec) return spec;
+    const why = `the disk is an open '${driver.driver}' driver, which serves its own thread only`;
+    throw new OptionError('iothread', iothread.id, `none: ${why}`);
+  }
+
+  /** Where other threads find whom to wake. */
+  #listen(): void {
+    if (this.#woken) return;
+    this.#woken = this.context.bottomHalf('backend drained', () => this.wake());
+    const { slot, generation } = this.#woken.handle;
+    this.#set(BACKEND_WAKE_SLOT, slot);
+    this.#set(BACKEND_WAKE_GENERATION, generation);
+  }
+
+  #warn(message: string): void {
+    if (this.#options.onWarning) this.#options.onWarning(message);
+    else console.warn(`vblk: ${message}`);
+  }
+
+  /** Threads that have lanes. All contexts of lanes that are not remote live on this one. */
+  get #threads(): number {
+    const others = new Set([...this.#remotes].map((lane) => lane.iothread));
+    return others.size + (this.#lanes.size > 0 ? 1 : 0);
+  }
+
+  /** Tells the driver, in a drained section, how many threads will be inside. */
+  async #tellThreads(): Promise<void> {
+    if (!this.driver.several) return;
+    this.quiesce();
+    try {
+      if (this.inFlight > 0) await this.idle();
+      this.driver.several(this.#threads > 1);
+    } finally {
+      this.unquiesce();
+    }
+  }
+
+  #countLanes(): void {
+    this.#set(BACKEND_LANES, this.#lanes.size + this.#remotes.size);
   }
 
   /** Requests of the host itself, in the backend's context. */
@@ -169,6 +251,7 @@ export class BlockBackend implements LaneBackend {
     if (!this.quiesced) throw new Error('unquiesce without quiesce');
     if (this.core.engine.gateOpen(this.address) > 0) return;
     for (const lane of this.#lanes) lane.opened();
+    for (const lane of this.#remotes) lane.opened();
   }
 
   get quiesced(): boolean {
@@ -179,6 +262,7 @@ export class BlockBackend implements LaneBackend {
   get inFlight(): number {
     let sum = 0;
     for (const lane of this.#lanes) sum += lane.inFlight;
+    for (const lane of this.#remotes) sum += lane.inFlight;
     return sum;
   }
 
@@ -206,8 +290,19 @@ export class BlockBackend implements LaneBackend {
   /** For lanes. */
   laneClosed(lane: BackendLane): void {
     if (!this.#lanes.delete(lane)) return;
+    this.#laneLeft(lane);
+  }
+
+  /** For remote lanes. */
+  remoteClosed(lane: RemoteLane): void {
+    if (this.#remotes.delete(lane)) this.#laneLeft(lane);
+  }
+
+  #laneLeft(lane: BackendLane | RemoteLane): void {
     lane.addStats(this.#closedLanes);
-    this.#set(BACKEND_LANES, this.#lanes.size);
+    this.#countLanes();
+    if (this.#threads <= 1) this.driver.several?.(false); // who has left is not inside
+    this.wake(); // the thread of a lane that closes may have died with requests in flight
   }
 
   // ---- The rest ---------------------------------------------------------------------------------
@@ -224,6 +319,7 @@ export class BlockBackend implements LaneBackend {
       const result = this.driver.truncate(bytes);
       if (result < 0) throw new BlockError(codeOf(result), 'truncate', { length: bytes });
       this.#publishSize();
+      await Promise.all([...this.#remotes].map((lane) => lane.resized(bytes)));
     } finally {
       this.unquiesce();
     }
@@ -234,18 +330,20 @@ export class BlockBackend implements LaneBackend {
   stats(): BackendStats {
     const sum = structuredClone(this.#closedLanes);
     for (const lane of this.#lanes) lane.addStats(sum);
+    for (const lane of this.#remotes) lane.addStats(sum);
     return sum;
   }
 
   /** Waits for what is in flight and closes the disk. All lanes are closed by then. */
   async close(): Promise<void> {
     if (this.#closed) return;
-    const others = this.#lanes.size - (this.#host ? 1 : 0);
+    const others = this.#lanes.size + this.#remotes.size - (this.#host ? 1 : 0);
     if (others > 0) throw new Error(`the backend still has ${others} lanes`);
     this.#closed = true;
     this.quiesce();
     await this.idle();
     this.#host?.lane.close();
+    this.#woken?.delete();
     await this.driver.close();
     this.core.free(this.address);
   }

@@ -9,7 +9,9 @@
  */
 
 import type { Core } from '../engine/core.ts';
+import type { BlockDriver } from './driver.ts';
 import { SegmentVector } from './io-vector.ts';
+import { BOUNCE_BYTES, BOUNCE_SLOTS, type LaneOptions, type LanePlace } from './lane-options.ts';
 
 const PAGE_BYTES = 65536;
 /** Slots that are made at a time. */
@@ -22,6 +24,23 @@ export interface BounceOptions {
   slots: number;
   /** Slots in core memory, for drivers that another thread serves. */
   inCore: boolean;
+  /** Where they lie there, if somebody else has allocated them; else 0. */
+  area?: number;
+}
+
+/** The slots of a lane; `place`: what main has set aside for it, if it is another thread's. */
+export function bounceFor(
+  core: Core,
+  driver: BlockDriver,
+  options: LaneOptions,
+  place?: LanePlace,
+): BouncePool {
+  return new BouncePool(core, {
+    slotBytes: options.bounceBytes ?? BOUNCE_BYTES,
+    slots: options.bounceSlots ?? BOUNCE_SLOTS,
+    inCore: driver.settles === 'word',
+    area: place?.bounce ?? 0,
+  });
 }
 
 export class BounceSlot {
@@ -60,6 +79,7 @@ export class BouncePool {
   readonly #core: Core;
   readonly #limit: number;
   readonly #inCore: boolean;
+  readonly #area: number;
   readonly #free: BounceSlot[] = [];
   #made: BounceSlot[] = [];
 
@@ -68,6 +88,7 @@ export class BouncePool {
     this.slotBytes = options.slotBytes;
     this.#limit = options.slots;
     this.#inCore = options.inCore;
+    this.#area = options.area ?? 0;
   }
 
   /** Slots made so far. */
@@ -87,7 +108,7 @@ export class BouncePool {
 
   /** All slots have been given back. */
   close(): void {
-    if (this.#inCore) for (const slot of this.#made) this.#core.free(slot.address);
+    if (this.#inCore && !this.#area) for (const slot of this.#made) this.#core.free(slot.address);
     this.#made = [];
     this.#free.length = 0;
   }
@@ -105,7 +126,10 @@ export class BouncePool {
   }
 
   #slotInCore(): BounceSlot {
-    return new BounceSlot(this.#core, null, this.#core.allocate(this.slotBytes, 4096));
+    const address = this.#area
+      ? this.#area + this.#made.length * this.slotBytes
+      : this.#core.allocate(this.slotBytes, 4096);
+    return new BounceSlot(this.#core, null, address);
   }
 
   #ownSlots(count: number): BounceSlot[] {

@@ -7,6 +7,7 @@ import {
   BACKEND_F_READ_ONLY,
   BACKEND_F_WRITE_CACHE,
   BACKEND_FLAGS,
+  BACKEND_QUIESCE,
 } from '../layout.ts';
 import { EAGAIN, EIO } from '../spec.ts';
 import { type DirectBatch, LONG_WAY } from './direct-batch.ts';
@@ -23,6 +24,11 @@ import {
 import { errnoOfThrown } from './error.ts';
 import { type LaneFigures, TIMED_ONE_IN } from './lane-figures.ts';
 import { capacityOf, gateCloses } from './request-check.ts';
+
+type DirectOp = typeof OP_READ | typeof OP_WRITE;
+
+/** The gate was closed before the driver was asked. No driver answers that. */
+const GATE_CLOSED = Number.NEGATIVE_INFINITY;
 
 export class DirectTransfer {
   readonly #core: Core;
@@ -51,7 +57,7 @@ export class DirectTransfer {
   }
 
   /** Fills in the results of all members. The gate was passed. */
-  run(op: typeof OP_READ | typeof OP_WRITE, batch: DirectBatch): void {
+  run(op: DirectOp, batch: DirectBatch): void {
     const words = this.#words();
     const flags = words[(this.#backend + BACKEND_FLAGS) >>> 2] as number;
     const durable = op === OP_WRITE && !(flags & BACKEND_F_WRITE_CACHE);
@@ -63,20 +69,33 @@ export class DirectTransfer {
     this.#untilTimed -= batch.count;
     const timed = this.#untilTimed <= 0;
     const started = timed ? this.#clock.now() : 0;
-    this.#request.op = op;
-    this.#request.flags = durable ? REQ_FUA : 0;
-    this.#callDriver(batch, capacityOf(words, this.#backend));
+    this.#callDriver(op, durable, batch);
     const done = this.#count(op, batch);
     if (!timed || done === 0) return;
     this.#untilTimed = TIMED_ONE_IN;
     this.#figures.took(op, (this.#clock.now() - started) / done);
   }
 
-  /** One call after the other, and as little as may be in between. */
-  #callDriver(batch: DirectBatch, capacity: number): void {
+  /** Results become what the driver answers: bytes or an errno, or GATE_CLOSED. */
+  #callDriver(op: DirectOp, durable: boolean, batch: DirectBatch): void {
+    const { count, results } = batch;
+    const words = this.#words();
+    const capacity = capacityOf(words, this.#backend);
+    let asked = 0;
+    if (this.#driver.submitAll && !durable && batch.end <= capacity) {
+      const gate = (this.#backend + BACKEND_QUIESCE) >>> 2;
+      asked = this.#driver.submitAll(op, batch, this.#core.ramU8, words, gate);
+    } else asked = this.#callForEach(op, durable, batch, capacity);
+    if (asked < count) results.fill(GATE_CLOSED, asked, count);
+  }
+
+  /** As `submitAll`, for drivers that have none and for batches that need more of it. */
+  #callForEach(op: DirectOp, durable: boolean, batch: DirectBatch, capacity: number): number {
     const { count, offsets, starts, lengths, results } = batch;
     const request = this.#request;
     const { vector } = request;
+    request.op = op;
+    request.flags = durable ? REQ_FUA : 0;
     vector.bytes = this.#core.ramU8;
     for (let i = 0; i < count; i++) {
       const length = lengths[i] as number;
@@ -84,40 +103,45 @@ export class DirectTransfer {
       request.length = length;
       vector.starts[0] = starts[i] as number;
       vector.lengths[0] = length;
-      if (gateCloses(this.#words(), this.#backend)) {
-        results.fill(-EAGAIN, i, count);
-        return;
-      }
-      const result = request.offset + length > capacity ? LONG_WAY : this.#submit(request);
-      results[i] = result === length ? 0 : result < 0 ? result : LONG_WAY;
+      if (gateCloses(this.#words(), this.#backend)) return i;
+      // Beyond the end nothing is transferred: the long way says what that means.
+      results[i] = request.offset + length > capacity ? 0 : this.#submit(request);
       // The driver may have grown the memory.
       if (vector.bytes.length === 0 || !this.#core.ramViewsDetach) vector.bytes = this.#core.ramU8;
     }
+    return count;
   }
 
   #submit(request: DirectRequest): number {
     try {
-      const result = this.#driver.submit(request);
-      // EAGAIN means the gate to whoever reads the results; PENDING breaks the driver's word.
-      return result === -EAGAIN || result === PENDING ? -EIO : result;
+      return this.#driver.submit(request);
     } catch (thrown) {
       return errnoOfThrown(thrown);
     }
   }
 
-  /** Returns how many have succeeded. */
+  /** Says of each answer what the owner is to make of it. Returns how many have succeeded. */
   #count(op: BlockOp, { count, lengths, results }: DirectBatch): number {
     let done = 0;
     let bytes = 0;
     for (let i = 0; i < count; i++) {
       const result = results[i] as number;
-      if (result === 0) {
+      if (result === lengths[i]) {
+        results[i] = 0;
         done += 1;
-        bytes += lengths[i] as number;
-      } else if (result < 0 && result !== -EAGAIN) this.#figures.failed(this.#words());
+        bytes += result;
+      } else results[i] = this.#odd(result);
     }
     this.#figures.succeeded(this.#words(), op, bytes, done);
     return done;
+  }
+
+  #odd(result: number): number {
+    if (!(result < 0)) return LONG_WAY;
+    if (result === GATE_CLOSED) return -EAGAIN;
+    this.#figures.failed(this.#words());
+    // EAGAIN means the gate to whoever reads the results; PENDING breaks the driver's word.
+    return result === -EAGAIN || result === PENDING ? -EIO : result;
   }
 
   /** A view of core memory, kept for as long as it works: to look it up costs 20 ns. */

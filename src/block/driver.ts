@@ -61,6 +61,19 @@ export interface BlockRequest {
  */
 export type Settles = 'inline' | 'word' | 'loop';
 
+/**
+ * Reads or writes in a row: `count` of them, without flags, one segment each. Member i moves
+ * `lengths[i]` bytes between `offsets[i]` on the disk and `bytes[starts[i] ..]`.
+ */
+export interface RequestTable {
+  readonly count: number;
+  readonly offsets: Float64Array;
+  readonly starts: Float64Array;
+  readonly lengths: Float64Array;
+  /** The driver fills it in: bytes transferred, as `submit` returns them, or a negative errno. */
+  readonly results: Float64Array;
+}
+
 export interface BlockDriver {
   /** Name of the driver as in a DriverSpec: `memory`, `file`, ... */
   readonly driver: string;
@@ -81,13 +94,41 @@ export interface BlockDriver {
    * 0 for FLUSH, DISCARD and WRITE_ZEROES that succeeded), a negative errno, or PENDING.
    */
   submit(request: BlockRequest): number;
+  /**
+   * For drivers that settle `inline`, if a loop of their own is faster than `submit` for each: does
+   * the members in order. Before each it loads `words[gate]` (atomic) and stops where that is not
+   * 0: somebody drains. Returns how many it did. It neither throws nor calls anything that may grow
+   * the memory.
+   */
+  submitAll?(
+    op: typeof OP_READ | typeof OP_WRITE,
+    table: RequestTable,
+    bytes: Uint8Array,
+    words: Uint32Array,
+    gate: number,
+  ): number;
   /** Changes the size in bytes, or returns a negative errno. Only inside a drained section. */
   truncate(size: number): number;
+  /**
+   * How another thread opens the disk that this driver has open. Without it, and unless the disk
+   * was opened by a DriverSpec and serves `any` thread, it serves its own thread only.
+   */
+  readonly share?: DriverSpec | null;
+  /** Main has changed the size by its own driver of the disk: a drained section, any thread. */
+  resized?(size: number): void;
+  /** From now on several threads, or no more than one, are inside the disk: main, drained. */
+  several?(several: boolean): void;
+  /** All drivers of other threads that were opened by `share` are closed by then. */
   close(): void | Promise<void>;
 }
 
 /** A disk by name, so that any thread can open it: plain data, cloneable. */
 export interface DriverSpec {
   readonly driver: string;
+  /**
+   * For a driver that is not the package's: URL of a module whose default export is an OpenDriver.
+   * Every thread that opens the disk imports it.
+   */
+  readonly module?: string;
   readonly options?: Readonly<Record<string, unknown>>;
 }

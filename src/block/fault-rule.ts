@@ -1,8 +1,7 @@
 /** Rules of the fault driver: plain data that says which requests go wrong, and how. */
 
-import { type BlockOp, type BlockRequest, OP_FLUSH } from './driver.ts';
 import { isErrnoCode, OptionError } from './error.ts';
-import { OPERATION_NAMES, type OperationName, operationName } from './operation.ts';
+import { OPERATION_NAMES, type OperationName } from './operation.ts';
 
 export interface FaultMatch {
   /** Requests of this kind, or of these kinds; default all. */
@@ -12,7 +11,7 @@ export interface FaultMatch {
   readonly length?: number;
   /** Lets so many matching requests pass first. */
   readonly skip?: number;
-  /** Acts on so many matching requests; default on all. */
+  /** Acts on so many matching requests, of all threads; default on all. */
   readonly count?: number;
 }
 
@@ -28,7 +27,9 @@ export type FaultAction =
 
 export type FaultRule = FaultMatch & FaultAction;
 
-const ACTIONS = ['fail', 'short', 'delay', 'reorder'];
+/** A fault disk has so many rules at most. */
+export const RULES_MAX = 64;
+export const ACTIONS: readonly string[] = ['fail', 'short', 'delay', 'reorder'];
 
 /** Does this rule make requests settle later? */
 export function holds(rule: FaultRule): boolean {
@@ -37,7 +38,9 @@ export function holds(rule: FaultRule): boolean {
 
 /** Refuses rules that say nothing sensible, naming the first one that does not. */
 export function checkRules(value: unknown): readonly FaultRule[] {
-  if (!Array.isArray(value)) throw new OptionError('rules', value, 'a list of rules');
+  if (!Array.isArray(value) || value.length > RULES_MAX) {
+    throw new OptionError('rules', value, `a list of at most ${RULES_MAX} rules`);
+  }
   value.forEach((rule, i) => {
     checkRule(rule as Record<string, unknown>, `rules[${i}]`);
   });
@@ -69,37 +72,4 @@ function checkRule(rule: Record<string, unknown>, name: string): void {
   if (rule['action'] === 'reorder' && !(Number.isInteger(group) && (group as number) >= 2)) {
     throw new OptionError(`${name}.group`, group, 'whole numbers from 2');
   }
-}
-
-/** A rule and how often it met a request. */
-export class FaultCounter {
-  readonly rule: FaultRule;
-  /** Matching requests so far. */
-  matched = 0;
-
-  constructor(rule: FaultRule) {
-    this.rule = rule;
-  }
-
-  /** Counts a matching request; true if the rule acts on it. */
-  acts(request: BlockRequest): boolean {
-    if (!matchesOp(this.rule, request.op) || !touches(this.rule, request)) return false;
-    const { skip = 0, count = Number.POSITIVE_INFINITY } = this.rule;
-    const order = this.matched++ - skip;
-    return order >= 0 && order < count;
-  }
-}
-
-function matchesOp(rule: FaultRule, op: BlockOp): boolean {
-  if (rule.op === undefined) return true;
-  return [rule.op].flat().includes(operationName(op));
-}
-
-/** A flush touches no byte: a rule with a range leaves it alone. */
-function touches(rule: FaultRule, request: BlockRequest): boolean {
-  if (rule.offset === undefined && rule.length === undefined) return true;
-  if (request.op === OP_FLUSH) return false;
-  const from = rule.offset ?? 0;
-  const to = from + (rule.length ?? Number.POSITIVE_INFINITY);
-  return request.offset < to && request.offset + request.length > from;
 }

@@ -15,9 +15,10 @@ import {
   type Settles,
 } from './driver.ts';
 import { errnoOf, errnoOfThrown, OptionError } from './error.ts';
-import { checkRules, FaultCounter, type FaultRule, holds } from './fault-rule.ts';
+import { checkRules, type FaultRule, holds } from './fault-rule.ts';
+import { FaultTable } from './fault-table.ts';
 import { SegmentVector } from './io-vector.ts';
-import { booleanOption, checkNames, type DriverOptions } from './option.ts';
+import { booleanOption, checkNames, type DriverOptions, integerOption } from './option.ts';
 import { type DriverThread, isOpenDriver, openDriver } from './registry.ts';
 
 export type { FaultAction, FaultMatch, FaultRule } from './fault-rule.ts';
@@ -29,9 +30,11 @@ export interface FaultOptions {
   rules?: readonly FaultRule[];
   /** Lets `setRules` bring rules that delay although none was there at the start. */
   'may-delay'?: boolean;
+  /** Core address of the rules of a fault disk that is open already (`share`), instead of rules. */
+  table?: number;
 }
 
-/** A request that waits: for its time, for its group, or for `release`. */
+/** A request that waits on its thread: for its time, for its group, or for `release`. */
 interface Held {
   readonly request: BlockRequest;
   /** Rule that holds it. */
@@ -42,16 +45,41 @@ interface Held {
 export class FaultDriver implements BlockDriver {
   readonly driver = 'fault';
   readonly settles: Settles;
-  readonly threads = 'one';
+  readonly threads: 'any' | 'one';
   readonly clusterDisk = 0;
   readonly image: BlockDriver;
-  #counters: FaultCounter[] = [];
+  readonly #table: FaultTable;
   #held: Held[] = [];
 
-  constructor(image: BlockDriver, rules: readonly FaultRule[] = [], mayDelay = false) {
+  /** Without a `table` in core memory the rules are this thread's alone. */
+  constructor(
+    image: BlockDriver,
+    rules: readonly FaultRule[] = [],
+    mayDelay = false,
+    table: FaultTable = new FaultTable(),
+  ) {
     this.image = image;
     this.settles = mayDelay || rules.some(holds) ? 'loop' : image.settles;
-    this.setRules(rules);
+    this.threads = table.address ? image.threads : 'one';
+    this.#table = table;
+    if (rules.length > 0) this.setRules(rules);
+  }
+
+  /** The same image and the same rules, with their counts. */
+  get share(): DriverSpec | null {
+    const { image } = this;
+    const table = this.#table.address;
+    if (!image.share || !table) return null;
+    const options = { image: image.share, 'may-delay': this.settles === 'loop', table };
+    return { driver: this.driver, options };
+  }
+
+  several(several: boolean): void {
+    this.image.several?.(several);
+  }
+
+  resized(size: number): void {
+    this.image.resized?.(size);
   }
 
   get size(): number {
@@ -75,18 +103,21 @@ export class FaultDriver implements BlockDriver {
     return this.#held.length;
   }
 
-  /** Replaces the rules and their counts. Requests that wait go on waiting. */
+  /**
+   * Replaces the rules and their counts, for all threads that have the disk open. Requests that
+   * wait go on waiting. Main.
+   */
   setRules(rules: readonly FaultRule[]): void {
     checkRules(rules);
     if (this.settles !== 'loop' && rules.some(holds)) {
       throw new OptionError('rules', rules, "rules that delay only with 'may-delay' set at open");
     }
-    this.#counters = rules.map((rule) => new FaultCounter(rule));
+    this.#table.write(rules);
   }
 
   /**
-   * Lets `count` of the waiting requests (default all) go on, in the order they came or in
-   * reverse. Each may settle before this returns. Returns how many went.
+   * Lets `count` of this thread's waiting requests (default all) go on, in the order they came or
+   * in reverse. Each may settle before this returns. Returns how many went.
    */
   release(count = this.#held.length, order: 'fifo' | 'reverse' = 'fifo'): number {
     const list = order === 'fifo' ? [...this.#held] : this.#held.toReversed();
@@ -94,7 +125,7 @@ export class FaultDriver implements BlockDriver {
   }
 
   submit(request: BlockRequest): number {
-    const rule = this.#counters.find((counter) => counter.acts(request))?.rule;
+    const rule = this.#table.find(request);
     if (!rule) return this.image.submit(request);
     switch (rule.action) {
       case 'fail':
@@ -118,6 +149,7 @@ export class FaultDriver implements BlockDriver {
       if (held.timer) clearTimeout(held.timer);
       held.request.settle(-ECANCELED);
     }
+    this.#table.close();
     return this.image.close();
   }
 
@@ -178,7 +210,7 @@ export function openFault(
   options: DriverOptions,
   thread: DriverThread,
 ): FaultDriver | Promise<FaultDriver> {
-  checkNames(options, 'fault', ['image', 'rules', 'may-delay']);
+  checkNames(options, 'fault', ['image', 'rules', 'may-delay', 'table']);
   const rules = checkRules(options['rules'] ?? []);
   const mayDelay = booleanOption(options, 'may-delay', false);
   const disk = options['image'] as DriverSpec | BlockDriver | undefined;
@@ -186,7 +218,10 @@ export function openFault(
     throw new OptionError('image', disk, 'a DriverSpec or an open driver');
   }
   const image = isOpenDriver(disk) ? disk : openDriver(core, disk, thread);
-  return image instanceof Promise
-    ? image.then((open) => new FaultDriver(open, rules, mayDelay))
-    : new FaultDriver(image, rules, mayDelay);
+  const address = integerOption(options, 'table', 0, 8, 0xffff_fffc);
+  const make = (open: BlockDriver): FaultDriver => {
+    const table = address || thread.main ? new FaultTable(core, address || undefined) : undefined;
+    return new FaultDriver(open, rules, mayDelay, table);
+  };
+  return image instanceof Promise ? image.then(make) : make(image);
 }

@@ -3,8 +3,13 @@
  * that `fs` lacks. `adapter/node.ts` passes Node's own.
  */
 
+import type { WorkerLike } from '../aio/worker-port.ts';
+
 export interface FileStat {
   readonly size: number;
+  /** Which file it is. */
+  readonly dev: number;
+  readonly ino: number;
   isFile(): boolean;
   isBlockDevice(): boolean;
 }
@@ -54,6 +59,10 @@ export interface FileSystem {
 
 export interface FileHost {
   readonly fs: FileSystem;
+  /** A descriptor opened on one thread works on all (Deno: no). */
+  readonly descriptorsCross?: boolean;
+  /** A fresh Worker that does `file-work` of this host, for `aio=threads`. */
+  createPoolWorker?(): WorkerLike;
   /** Bytes of a block device, whose stat says 0; undefined if that cannot be found out. */
   deviceSize?(fd: number, stat: FileStat): number | undefined;
   /** Makes a hole in a file. False: this host, or the file system, cannot. */

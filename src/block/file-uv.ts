@@ -6,6 +6,7 @@
 import {
   type BlockDriver,
   type BlockRequest,
+  type DriverSpec,
   OP_DISCARD,
   OP_FLUSH,
   OP_READ,
@@ -48,6 +49,14 @@ export class UvFileDriver implements BlockDriver {
 
   get alignment(): number {
     return this.file.alignment;
+  }
+
+  get share(): DriverSpec {
+    return this.file.share('uv', { parallel: this.parallel });
+  }
+
+  resized(size: number): void {
+    this.file.size = size;
   }
 
   submit(request: BlockRequest): number {

@@ -1,8 +1,9 @@
 /**
- * Figures of a lane (BB-27). Counts stand in shared words (LANE_*), where the engine counts, too;
- * times stand here. QEMU: `block/accounting.c`.
+ * Figures of a lane (BB-27), in shared words (LANE_*): the engine counts there, too, and main reads
+ * those of lanes on other threads. One thread writes. QEMU: `block/accounting.c`.
  */
 
+import type { Core } from '../engine/core.ts';
 import {
   LANE_DISCARD_BYTES,
   LANE_DISCARD_OPS,
@@ -12,6 +13,7 @@ import {
   LANE_MERGED,
   LANE_READ_BYTES,
   LANE_READ_OPS,
+  LANE_TIMED,
   LANE_WRITE_BYTES,
   LANE_WRITE_OPS,
 } from '../layout.ts';
@@ -37,6 +39,9 @@ const BYTES: Readonly<Record<Kind, number>> = {
   flush: 0,
   discard: LANE_DISCARD_BYTES,
 };
+
+/** Bytes of a pair under LANE_TIMED. */
+const TIMED_SIZE = 16;
 
 /** Of the requests that settle at once, one in so many is timed: reading a clock is not free. */
 export const TIMED_ONE_IN = 1024;
@@ -72,11 +77,12 @@ const BYTES_AT = Uint32Array.from(KIND_OF, (kind) => BYTES[KINDS[kind] as Kind])
 
 /** `u32` is a view of core memory that is good at the moment of the call. */
 export class LaneFigures {
+  readonly #core: Core;
   readonly #lane: number;
-  /** Per kind: ns and how many requests they are of. */
-  readonly #timed = new Float64Array(KINDS.length * 2);
 
-  constructor(lane: number) {
+  /** `lane`: address of the LANE_* words. */
+  constructor(core: Core, lane: number) {
+    this.#core = core;
     this.#lane = lane;
   }
 
@@ -95,17 +101,19 @@ export class LaneFigures {
   }
 
   took(op: BlockOp, ns: number): void {
-    const at = (KIND_OF[op] as number) * 2;
-    this.#timed[at]! += ns;
-    this.#timed[at + 1]! += 1;
+    const at = this.#lane + LANE_TIMED + (KIND_OF[op] as number) * TIMED_SIZE;
+    const { u32 } = this.#core;
+    add(u32, at, Math.max(0, Math.round(ns)));
+    add(u32, at + 8, 1);
   }
 
   /** Adds this lane's figures to a sum. */
   addTo(sum: BackendStats, u32: Uint32Array): void {
     KINDS.forEach((kind, i) => {
       const operations = get(u32, this.#lane + OPS[kind]);
-      const timed = this.#timed[i * 2 + 1] as number;
-      const mean = timed === 0 ? 0 : (this.#timed[i * 2] as number) / timed;
+      const at = this.#lane + LANE_TIMED + i * TIMED_SIZE;
+      const timed = get(u32, at + 8);
+      const mean = timed === 0 ? 0 : get(u32, at) / timed;
       sum[kind].operations += operations;
       if (kind !== 'flush') sum[kind].bytes += get(u32, this.#lane + BYTES[kind]);
       sum[kind].latencyNs += Math.round(mean * operations);

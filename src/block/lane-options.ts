@@ -12,6 +12,17 @@ export interface LaneOptions {
   clock?: Clock;
 }
 
+/** Core memory that main has set aside for a lane of another thread. */
+export interface LanePlace {
+  /** Core address of the lane's words (LANE_*). */
+  readonly address: number;
+  /** Core address of all bounce slots, one behind the other; 0: none in core memory. */
+  readonly bounce: number;
+}
+
+export const BOUNCE_BYTES = 131_072;
+export const BOUNCE_SLOTS = 32;
+
 /** What a lane needs to know of the backend that it is a lane of. */
 export interface LaneBackend {
   /** Core address of the words (BACKEND_*). */

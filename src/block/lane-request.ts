@@ -10,6 +10,14 @@ import { Transfer } from './transfer.ts';
 
 const NO_BYTES = new Uint8Array(0);
 
+/** Who says whether the memory behind a request is still the owner's to use. */
+export interface RequestGuard {
+  /** Before a poll touches it: false if it is not, and nothing does. `leave` is owed anyway. */
+  enter(): boolean;
+  /** Afterwards, `done` included. */
+  leave(): void;
+}
+
 export class LaneRequest {
   op: BlockOp = OP_READ;
   /** First byte on the disk, and bytes; both 0 for OP_FLUSH. */
@@ -29,6 +37,8 @@ export class LaneRequest {
   done: (request: LaneRequest, result: number) => void = unexpected;
   /** The owner gave the request up (a reset): no byte of its vector is touched from now on. */
   abandoned = false;
+  /** For an owner whose memory may be taken back by another thread. */
+  guard: RequestGuard | null = null;
   /** What was thrown, for a failed request, if anything was. */
   error: unknown;
   /** For the owner: which of its requests this is. */
@@ -54,9 +64,34 @@ export class LaneRequest {
     this.vector.reset(NO_BYTES);
     this.done = unexpected;
     this.abandoned = false;
+    this.guard = null;
     this.error = undefined;
     this.free = true;
     this.#lane.recycle(this);
+  }
+}
+
+/** Requests to use again, linked; an array that shrinks and grows would allocate. */
+export class RequestPool {
+  #first: LaneRequest | null = null;
+  readonly #lane: BackendLane;
+
+  constructor(lane: BackendLane) {
+    this.#lane = lane;
+  }
+
+  take(): LaneRequest {
+    const request = this.#first;
+    if (!request) return new LaneRequest(this.#lane);
+    this.#first = request.next;
+    request.next = null;
+    request.free = false;
+    return request;
+  }
+
+  give(request: LaneRequest): void {
+    request.next = this.#first;
+    this.#first = request;
   }
 }
 

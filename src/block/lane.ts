@@ -10,15 +10,9 @@ import type { BottomHalf } from '../aio/bottom-half.ts';
 import type { Clock } from '../aio/clock.ts';
 import type { AioContext } from '../aio/context.ts';
 import type { Core } from '../engine/core.ts';
-import {
-  BACKEND_F_WRITE_CACHE,
-  BACKEND_FLAGS,
-  BACKEND_QUIESCE,
-  LANE_IN_FLIGHT,
-  LANE_SIZE,
-} from '../layout.ts';
+import { BACKEND_F_WRITE_CACHE, BACKEND_FLAGS, LANE_IN_FLIGHT, LANE_SIZE } from '../layout.ts';
 import { EAGAIN, ECANCELED, ENOMEM } from '../spec.ts';
-import { BouncePool } from './bounce.ts';
+import { type BouncePool, bounceFor } from './bounce.ts';
 import { type DirectBatch, LONG_WAY } from './direct-batch.ts';
 import { DirectTransfer } from './direct-transfer.ts';
 import {
@@ -31,8 +25,8 @@ import {
 } from './driver.ts';
 import { errnoOfThrown } from './error.ts';
 import { type BackendStats, LaneFigures, TIMED_ONE_IN } from './lane-figures.ts';
-import type { LaneBackend, LaneOptions } from './lane-options.ts';
-import { LaneRequest } from './lane-request.ts';
+import type { LaneBackend, LaneOptions, LanePlace } from './lane-options.ts';
+import { type LaneRequest, RequestPool } from './lane-request.ts';
 import { checkRequest, gateCloses, verdictOf } from './request-check.ts';
 import { MORE, type Transfer, type TransferOwner } from './transfer.ts';
 import { TransferList } from './transfer-list.ts';
@@ -46,12 +40,13 @@ export class BackendLane implements TransferOwner {
   readonly onOpen = new Set<() => void>();
   readonly #core: Core;
   readonly #backend: LaneBackend;
+  /** The words are main's to free. */
+  readonly #placed: boolean;
   readonly #bottomHalf: BottomHalf;
   readonly #figures: LaneFigures;
   readonly #clock: Clock;
   readonly #bounce: BouncePool;
-  /** Requests to use again, linked; an array that shrinks and grows would allocate. */
-  #pool: LaneRequest | null = null;
+  readonly #pool: RequestPool;
   /** Parts that have settled; their requests go on in the bottom half. */
   readonly #settled = new TransferList();
   /** Requests that wait for a bounce slot. */
@@ -74,29 +69,25 @@ export class BackendLane implements TransferOwner {
     backend: LaneBackend,
     driver: BlockDriver,
     options: LaneOptions = {},
+    place?: LanePlace,
   ) {
     this.#core = core;
     this.context = context;
     this.#backend = backend;
     this.driver = driver;
     this.#clock = options.clock ?? context.clock;
-    this.address = core.allocate(LANE_SIZE);
-    this.#figures = new LaneFigures(this.address);
+    this.#pool = new RequestPool(this);
+    this.#placed = place !== undefined;
+    this.address = place?.address ?? core.allocate(LANE_SIZE);
+    this.#figures = new LaneFigures(core, this.address);
     this.#bottomHalf = context.bottomHalf('lane', () => this.#dispatch());
-    this.#bounce = new BouncePool(core, {
-      slotBytes: options.bounceBytes ?? 131_072,
-      slots: options.bounceSlots ?? 32,
-      inCore: driver.settles === 'word',
-    });
+    this.#bounce = bounceFor(core, driver, options, place);
     this.#ram = core.ramU8;
     this.#u32 = core.u32;
-    this.#directTransfer = new DirectTransfer(
-      core,
-      backend.address,
-      driver,
-      this.#figures,
-      this.#clock,
-    );
+    const { address } = backend;
+    // What settles through the JavaScript loop needs a thread that does not block it.
+    if (driver.settles === 'loop') context.addLoopUser();
+    this.#directTransfer = new DirectTransfer(core, address, driver, this.#figures, this.#clock);
   }
 
   /** Requests inside the gate. */
@@ -111,18 +102,12 @@ export class BackendLane implements TransferOwner {
 
   /** A request to fill in and submit, from the pool. */
   request(): LaneRequest {
-    const request = this.#pool;
-    if (!request) return new LaneRequest(this);
-    this.#pool = request.next;
-    request.next = null;
-    request.free = false;
-    return request;
+    return this.#pool.take();
   }
 
   /** For `LaneRequest.release`. */
   recycle(request: LaneRequest): void {
-    request.next = this.#pool;
-    this.#pool = request;
+    this.#pool.give(request);
   }
 
   /**
@@ -170,9 +155,7 @@ export class BackendLane implements TransferOwner {
     this.#leave();
   }
 
-  /**
-   * May `transfer` be used? Not if data may have to be bounced.
-   */
+  /** May `transfer` be used? Not if data may have to be bounced. */
   get direct(): boolean {
     const { settles, alignment } = this.driver;
     return settles === 'inline' && alignment === 1;
@@ -196,7 +179,7 @@ export class BackendLane implements TransferOwner {
     this.#figures.invalid(this.#words());
   }
 
-  /** The gate is open again. Main calls; `onOpen` is told by the bottom half. */
+  /** The gate is open again: `onOpen` is told by the bottom half. */
   opened(): void {
     this.#opened = true;
     this.#bottomHalf.schedule();
@@ -214,9 +197,10 @@ export class BackendLane implements TransferOwner {
     this.#closed = true;
     this.#backend.laneClosed(this);
     this.#bottomHalf.delete();
+    if (this.driver.settles === 'loop') this.context.removeLoopUser();
     this.#bounce.close();
     this.onOpen.clear();
-    this.#core.free(this.address);
+    if (!this.#placed) this.#core.free(this.address);
   }
 
   /** For transfers: a part has settled. Never inside `submit`. */
@@ -379,6 +363,17 @@ export class BackendLane implements TransferOwner {
 
   #carryOn(transfer: Transfer): void {
     const { request } = transfer;
+    const { guard } = request;
+    if (guard && !guard.enter()) request.abandoned = true;
+    try {
+      this.#goOn(transfer);
+    } finally {
+      guard?.leave();
+    }
+  }
+
+  #goOn(transfer: Transfer): void {
+    const { request } = transfer;
     let result: number = MORE;
     if (request.abandoned) {
       result = -ECANCELED; // its bytes are not ours any more
@@ -398,8 +393,7 @@ export class BackendLane implements TransferOwner {
 
   #tellOpen(): void {
     this.#opened = false;
-    const quiesce = this.#core.i32[(this.#backend.address + BACKEND_QUIESCE) >>> 2] as number;
-    if (quiesce > 0) return; // closed again meanwhile: we are told again
+    if (gateCloses(this.#words(), this.#backend.address)) return; // we are told again
     for (const tell of [...this.onOpen]) tell();
   }
 }

@@ -5,7 +5,13 @@
 
 import type { Core } from '../engine/core.ts';
 import { EINVAL } from '../spec.ts';
-import { type BlockDriver, type BlockRequest, OP_READ, OP_WRITE } from './driver.ts';
+import {
+  type BlockDriver,
+  type BlockRequest,
+  type DriverSpec,
+  OP_READ,
+  OP_WRITE,
+} from './driver.ts';
 import { zeroVector } from './io-vector.ts';
 import { booleanOption, checkNames, type DriverOptions, sizeOption } from './option.ts';
 
@@ -36,6 +42,14 @@ export class NullDriver implements BlockDriver {
 
   get size(): number {
     return this.#size;
+  }
+
+  get share(): DriverSpec {
+    return { driver: this.driver, options: { size: this.#size, 'read-zeroes': this.#readZeroes } };
+  }
+
+  resized(size: number): void {
+    this.#size = size;
   }
 
   submit(request: BlockRequest): number {

@@ -1,11 +1,16 @@
 /** An open image file: what the two file drivers have in common. QEMU: `block/file-posix.c`. */
 
 import { EINVAL, EPERM } from '../spec.ts';
+import type { DriverSpec } from './driver.ts';
 import { BlockError, errnoOfThrown, OptionError } from './error.ts';
 import type { FileHost, FileStat } from './file-system.ts';
 
 export interface OpenFileOptions {
   filename: string;
+  /** The file is open already, as this descriptor, which stays the caller's. */
+  fd: number | undefined;
+  /** Device and inode that the file must have, as `identity` gives them; else ESTALE. */
+  identity: string | undefined;
   /** O_DIRECT: past the host's page cache. */
   direct: boolean;
   readOnly: boolean;
@@ -40,6 +45,10 @@ export class OpenFile {
   readonly unmap: boolean;
   /** Bytes of the disk: a multiple of 512. */
   size: number;
+  /** O_DIRECT. */
+  readonly direct: boolean;
+  readonly identity: string;
+  readonly #borrowed: boolean;
   #canPunch: boolean;
   #zeroes: Uint8Array | null = null;
 
@@ -48,14 +57,17 @@ export class OpenFile {
     this.host = host;
     this.filename = options.filename;
     this.readOnly = options.readOnly;
-    this.fd = openFd(host, options);
+    this.direct = options.direct;
+    this.#borrowed = options.fd !== undefined;
+    this.fd = options.fd ?? openFd(host, options);
     try {
       const stat = host.fs.fstatSync(this.fd);
+      this.identity = checkIdentity(stat, options.identity);
       this.regular = stat.isFile();
       this.size = this.#diskSize(stat, options);
       this.alignment = options.direct ? probeAlignment(host, this.fd) : 1;
     } catch (thrown) {
-      host.fs.closeSync(this.fd);
+      this.close();
       throw asOpenError(thrown);
     }
     this.unmap = options.unmap;
@@ -105,7 +117,16 @@ export class OpenFile {
   }
 
   close(): void {
-    this.host.fs.closeSync(this.fd);
+    if (!this.#borrowed) this.host.fs.closeSync(this.fd);
+  }
+
+  /** How another thread opens the same file: by its descriptor where that works, else by name. */
+  share(aio: string, more: Readonly<Record<string, unknown>> = {}): DriverSpec {
+    const { filename, direct, readOnly: readonly, size, unmap, identity, fd, host } = this;
+    const discard = unmap ? 'unmap' : 'ignore';
+    const same = host.descriptorsCross ? { fd } : { identity };
+    const options = { filename, aio, direct, readonly, size, discard, ...same, ...more };
+    return { driver: 'file', options };
   }
 
   #diskSize(stat: FileStat, options: OpenFileOptions): number {
@@ -127,6 +148,13 @@ export class OpenFile {
   }
 }
 
+function checkIdentity(stat: FileStat, wanted: string | undefined): string {
+  const identity = `${stat.dev}:${stat.ino}`;
+  if (wanted === undefined || wanted === identity) return identity;
+  const cause = new Error(`the file is another one than before: ${identity}, not ${wanted}`);
+  throw new BlockError('ESTALE', 'open', { cause });
+}
+
 function openFd(host: FileHost, options: OpenFileOptions): number {
   const { O_RDONLY, O_RDWR, O_CREAT, O_DIRECT } = host.fs.constants;
   if (options.direct && O_DIRECT === undefined) {
@@ -142,7 +170,7 @@ function openFd(host: FileHost, options: OpenFileOptions): number {
 }
 
 function asOpenError(thrown: unknown): Error {
-  if (thrown instanceof OptionError) return thrown;
+  if (thrown instanceof OptionError || thrown instanceof BlockError) return thrown;
   const code = (thrown as { code?: string }).code ?? 'EIO';
   return new BlockError(code, 'open', { cause: thrown });
 }
@@ -160,6 +188,6 @@ function probeAlignment(host: FileHost, fd: number): number {
 }
 
 /** Zeroed bytes at a page's start: a WebAssembly memory is the one aligned thing JavaScript has. */
-function alignedBytes(pages: number): Uint8Array {
+export function alignedBytes(pages: number): Uint8Array {
   return new Uint8Array(new WebAssembly.Memory({ initial: pages, maximum: pages }).buffer);
 }

@@ -56,13 +56,13 @@ export function sizeOption<T extends number | undefined>(
 }
 
 /** A whole number from `min` to `max`. */
-export function integerOption(
+export function integerOption<T extends number | undefined>(
   options: DriverOptions,
   name: string,
-  fallback: number,
+  fallback: T,
   min: number,
   max: number,
-): number {
+): number | T {
   const value = options[name];
   if (value === undefined) return fallback;
   if (!Number.isInteger(value) || (value as number) < min || (value as number) > max) {

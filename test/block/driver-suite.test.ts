@@ -12,7 +12,7 @@ import { zeroVector } from '#src/block/io-vector';
 import { MemoryDriver } from '#src/block/memory';
 import { NullDriver } from '#src/block/null';
 import { openDriver } from '#src/block/registry';
-import type { Core } from '#src/engine/core';
+import { Core } from '#src/engine/core';
 import { ScriptDriver } from './script-driver.ts';
 
 const MIB = 1024 * 1024;
@@ -23,12 +23,21 @@ afterAll(() => rmSync(folder, { recursive: true }));
 const wasm = await openCore({ ramBytes: 65_536 });
 const js = await openCore({ engine: 'js', ramBytes: 65_536 });
 const shared = await openCore({ shared: true, maxBytes: 256 * MIB });
+const attached = await Core.attach(shared.handle());
 
 /** A file disk in a new file of 8 MiB. */
 async function file(options: Record<string, unknown>, core: Core = wasm): Promise<BlockDriver> {
   const filename = join(folder, `disk${files++}`);
   const create = { filename, size: 8 * MIB, create: true };
   return openDriver(core, { driver: 'file', options: { ...create, ...options } });
+}
+
+/** A memory disk as another thread has it. Its owner outlives it. */
+function attachedMemory(): BlockDriver {
+  const owner = new MemoryDriver(shared, 8 * MIB);
+  const driver = new MemoryDriver(attached, 0, 0, owner.clusterDisk);
+  driver.close = () => owner.close();
+  return driver;
 }
 
 async function readOnlyFile(): Promise<BlockDriver> {
@@ -69,6 +78,7 @@ const disks: [string, Opener, DriverSuiteOptions?][] = [
     () => new MemoryDriver(shared, 8 * MIB),
     { buffer: coreBuffer(shared) },
   ],
+  ['memory, attached in a second instance', attachedMemory, { resizable: false }],
   ['null', () => new NullDriver(8 * MIB, false), { retains: false }],
   ['null, read-zeroes', () => new NullDriver(8 * MIB, true), { retains: false }],
   ['file, sync', () => file({})],

@@ -3,10 +3,12 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { AioContext } from '#src/aio/context';
 import { BlockBackend } from '#src/block/backend';
+import { DirectBatch } from '#src/block/direct-batch';
 import type { BlockDriver } from '#src/block/driver';
 import { OP_READ, OP_WRITE, PENDING } from '#src/block/driver';
 import { BlockError, OptionError } from '#src/block/error';
 import type { FileSystem } from '#src/block/file';
+import { SyncFileDriver } from '#src/block/file-sync';
 import { SegmentVector } from '#src/block/io-vector';
 
 import { backend, core, folder, image, MIB, open } from './files.ts';
@@ -150,6 +152,43 @@ describe('file disk: transfers', () => {
     expect(calls).toEqual(['readSync', 'readvSync of 2']);
     expect([bytes[511], bytes[1024]]).toEqual([31, 32]);
     driver.close();
+  });
+
+  it('sync does a whole table of requests, each with a result of its own', () => {
+    const filename = image(Uint8Array.from({ length: 4096 }, (_, i) => i >> 4));
+    let calls = 0;
+    const words = new Uint32Array(2);
+    const driver = open(
+      { filename },
+      {
+        readSync: (...args) => {
+          calls += 1;
+          if (calls === 2) throw Object.assign(new Error('worn out'), { code: 'EPERM' });
+          if (calls === 3) words[1] = 1;
+          return fs.readSync(...args);
+        },
+      },
+    );
+    if (!(driver instanceof SyncFileDriver)) throw new Error('not the driver that was meant');
+    const bytes = core.ramU8;
+    const table = new DirectBatch(4);
+    for (const at of [2, 0, 7, 1]) table.add(at, at * 512, 8192 + at * 512, 512);
+    expect(driver.submitAll(OP_READ, table, bytes, words, 1)).toBe(3);
+    expect([...table.results.subarray(0, 3)]).toEqual([512, -1, 512]);
+    expect([bytes[8192 + 1024], bytes[8192 + 7 * 512 + 511], calls]).toEqual([64, 255, 3]);
+    expect(driver.submitAll(OP_READ, table, bytes, words, 1)).toBe(0);
+    words[1] = 0;
+    bytes.fill(0x77, 8192 + 512, 8192 + 1024);
+    table.clear();
+    table.add(0, 1024, 8192 + 512, 512);
+    expect([driver.submitAll(OP_WRITE, table, bytes, words, 1), table.results[0]]).toEqual([
+      1, 512,
+    ]);
+    driver.close();
+    const content = fs.readFileSync(filename);
+    expect([content[1023], content[1024], content[1535], content[1536]]).toEqual([
+      63, 119, 119, 96,
+    ]);
   });
 
   it('no call has more than 1024 views: the rest is a short transfer', () => {
