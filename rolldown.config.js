@@ -17,6 +17,12 @@ const entries = Object.values(exports)
   .filter(({ types }) => types)
   .map(({ types, default: bundle }) => [basename(bundle, '.js'), types.replace('.d.ts', '.js')]);
 
+/** Entries of Workers that nobody imports by name: `assets.ts` finds them beside itself. */
+const workers = ['node-thread-entry', 'pool-entry'].map((name) => [
+  name,
+  `./build/adapter/${name}.js`,
+]);
+
 /** Hands tsc's maps on, so that the maps of the bundles lead to src/. */
 const sourceMaps = {
   name: 'source-maps',
@@ -28,8 +34,13 @@ const sourceMaps = {
 };
 
 export default defineConfig({
-  input: { ...Object.fromEntries(entries), [basename(bin.vblk, '.js')]: './build/cli/main.js' },
-  external: ['@assemblyscript/loader', /^node:/],
+  input: {
+    ...Object.fromEntries([...entries, ...workers]),
+    [basename(bin.vblk, '.js')]: './build/cli/main.js',
+  },
+  // The loader is bundled (see NOTICE): an import map, which would find it for a page, does not
+  // reach the page's Workers.
+  external: [/^node:/],
   platform: 'neutral',
   plugins: [sourceMaps],
   output: {

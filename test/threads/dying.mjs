@@ -1,0 +1,1 @@
+throw new TypeError('this Worker cannot be');
