@@ -43,6 +43,7 @@ import {
   VIRTIO_BLK_WRITE_ZEROES_F_UNMAP,
 } from '../spec.ts';
 import { MERGE_REQUESTS_MAX, MergeBatch } from './blk-merge.ts';
+import { collectPlain } from './blk-plain.ts';
 import type { BlkRecords } from './blk-records.ts';
 import type { BlkSubmitter } from './blk-submitter.ts';
 import {
@@ -71,6 +72,7 @@ export class BlkHandler {
   readonly #records: BlkRecords;
   readonly #submitter: BlkSubmitter;
   readonly #merge = new MergeBatch();
+  /** Members of the merge batch that have no neighbour, while others have one. */
   readonly #direct = new DirectBatch(MERGE_REQUESTS_MAX);
   readonly #blockSectors: number;
   /** Bytes of the serial with its zero byte, if that has room in 20 bytes. */
@@ -95,6 +97,19 @@ export class BlkHandler {
     core.u8.set(serial, serialAt);
     this.#serialBytes = Math.min(serial.length + 1, VIRTIO_BLK_ID_BYTES);
     core.u32[(config.scratch + SCRATCH_SCSI_ERRORS) >>> 2] = SCSI_ERRORS;
+  }
+
+  /**
+   * Collects popped requests, whose heads stand in `u32[from .. to)` of the records, for as long as
+   * they are plain. Returns the index of the first that is not: it is for `handle`.
+   */
+  collect(from: number, to: number): number {
+    const merge = this.#merge;
+    if (!this.#config.requestMerging) return from;
+    for (let at = from; ; this.submitBatch()) {
+      at = collectPlain(this.#records, this.#config, merge, at, to);
+      if (at === to || !merge.full) return at;
+    }
   }
 
   /**
@@ -144,72 +159,77 @@ export class BlkHandler {
     }
     if (merge.count > 0 && (merge.full || merge.write !== write)) this.submitBatch();
     merge.write = write;
-    merge.add(head, sector, bytes * PER_SECTOR, records.segments(head, write));
+    const start = records.dataStart(head, write, bytes);
+    merge.collect(head, sector * SECTOR_SIZE, start, bytes, records.segments(head, write));
     if (!this.#config.requestMerging) this.submitBatch();
   }
 
-  /** Submits what was collected, neighbours as one (BL-6). */
+  /**
+   * Submits what was collected, neighbours as one (BL-6). The lane's short way is for what lies
+   * in one segment.
+   */
   submitBatch(): void {
     const merge = this.#merge;
+    if (merge.count === 0) return;
+    if (merge.scattered > 0 || !this.#lane.direct || merge.hasNeighbours()) this.#submitRuns();
+    else this.#transferDirect(merge);
+    merge.clear();
+  }
+
+  #submitRuns(): void {
+    const merge = this.#merge;
+    const direct = this.#direct;
+    const { tags, offsets, starts, lengths } = merge;
     const { mergeSegments, mergeBytes } = this.#config;
-    if (merge.count > 1) merge.sort();
+    merge.sort();
     for (let from = 0; from < merge.count; ) {
-      const to = merge.runEnd(from, mergeSegments, mergeBytes / SECTOR_SIZE);
-      if (to - from > 1 || !this.#collectDirect(from)) {
-        this.#transferDirect();
-        this.#submitRun(from, to);
+      const to = merge.runEnd(from, mergeSegments, mergeBytes);
+      if (to - from === 1 && starts[from]! >= 0 && this.#lane.direct) {
+        direct.add(tags[from]!, offsets[from]!, starts[from]!, lengths[from]!);
+      } else {
+        this.#transferDirect(direct);
+        this.#submitRun(merge, from, to);
       }
       from = to;
     }
-    this.#transferDirect();
-    merge.count = 0;
-    merge.write = false;
+    this.#transferDirect(direct);
   }
 
-  /** Takes the short way if the data lies in one segment; false if it does not. */
-  #collectDirect(at: number): boolean {
-    const { heads, sectors, lengths, write } = this.#merge;
-    if (!this.#lane.direct) return false;
-    const bytes = lengths[at]! * SECTOR_SIZE;
-    const start = this.#records.dataStart(heads[at]!, write, bytes);
-    if (start < 0) return false;
-    this.#direct.add(at, sectors[at]! * SECTOR_SIZE, start, bytes);
-    return true;
-  }
-
-  #transferDirect(): void {
-    const direct = this.#direct;
-    const { heads, write } = this.#merge;
-    const { count, tags, results } = direct;
+  /** Empties `batch`, which is of the merge batch's direction. */
+  #transferDirect(batch: DirectBatch): void {
+    const { count, tags, results } = batch;
+    const { write } = this.#merge;
     if (count === 0) return;
-    this.#lane.transfer(write ? OP_WRITE : OP_READ, direct);
-    direct.count = 0;
+    this.#lane.transfer(write ? OP_WRITE : OP_READ, batch);
     this.#records.revalidate();
-    for (let i = 0; i < count; i++) {
-      const at = tags[i]!;
-      if (results[i] === LONG_WAY) {
-        this.#submitRun(at, at + 1);
-        continue;
+    if (!this.#submitter.succeeded(batch, write)) {
+      for (let i = 0; i < count; i++) {
+        if (results[i] === 0) continue;
+        if (results[i] === LONG_WAY) this.#submitRun(batch, i, i + 1);
+        else {
+          this.#records.setNext(tags[i]!, -1);
+          this.#submitter.ended(tags[i]!, results[i]!);
+        }
       }
-      this.#records.setNext(heads[at]!, -1);
-      this.#submitter.ended(heads[at]!, results[i]!);
     }
+    batch.clear();
   }
 
-  #submitRun(from: number, to: number): void {
-    const { heads, sectors, write } = this.#merge;
+  /** Submits members `from` to `to` (exclusive) of a batch as one request. */
+  #submitRun(batch: DirectBatch, from: number, to: number): void {
+    const { tags, offsets } = batch;
+    const { write } = this.#merge;
     const records = this.#records;
-    const first = heads[from]!;
+    const first = tags[from]!;
     const request = this.#lane.request();
     request.vector.reset(this.#core.ramU8);
     for (let i = from; i < to; i++) {
-      const head = heads[i]!;
-      records.appendData(request.vector, head, write);
-      records.setNext(head, i + 1 < to ? heads[i + 1]! : -1);
+      records.appendData(request.vector, tags[i]!, write);
+      records.setNext(tags[i]!, i + 1 < to ? tags[i + 1]! : -1);
     }
     if (to - from > 1) this.#count(LANE_MERGED, to - from - 1);
     request.op = write ? OP_WRITE : OP_READ;
-    request.offset = sectors[from]! * SECTOR_SIZE;
+    request.offset = offsets[from]!;
     request.length = request.vector.total;
     request.flags = 0;
     this.#submitter.start(request, first);
@@ -335,8 +355,8 @@ export class BlkHandler {
 
   /** Reset: forgets what was collected. */
   forget(): void {
-    this.#merge.count = 0;
-    this.#merge.write = false;
+    this.#merge.clear();
+    this.#direct.clear();
   }
 
   #count(figure: number, by: number): void {

@@ -10,14 +10,36 @@ import type { Core } from '../engine/core.ts';
 import { BACKEND_BLOCK_SECTORS, BACKEND_F_NO_MEDIUM, BACKEND_FLAGS } from '../layout.ts';
 import { SECTOR_SHIFT, SECTOR_SIZE, VIRTQUEUE_MAX_SIZE } from '../spec.ts';
 import { REQUEST_SECTORS_MAX } from './queue-config.ts';
+import type { QueueThread } from './remote-queues.ts';
+import { QUEUES_MAX, queuesFor, threadsOfQueues, type VqMapping } from './vq-mapping.ts';
 
 export interface VirtioBlkOptions {
   /** What the guest sees in /sys/block/vda/serial; 20 bytes of it. Default: empty. */
   serial?: string;
   /** Descriptors of each queue; a power of two. Default 256. */
   'queue-size'?: number;
-  /** Default 1. */
-  'num-queues'?: number;
+  /** Default 1. `auto`: one for each of `vcpus`, at most 1024 (BL-20). */
+  'num-queues'?: number | 'auto';
+  /** CPUs of the guest, for `num-queues` `auto` on a PCI device. Default 1, right for MMIO. */
+  vcpus?: number;
+  /** The thread that serves all queues; without it main does. For `VirtioBlk.realize`. */
+  iothread?: QueueThread;
+  /**
+   * Threads for the queues: `vqs` name the queues of each, or of none, and then they go round. For
+   * `VirtioBlk.realize`.
+   */
+  'iothread-vq-mapping'?: readonly VqMapping[];
+  /**
+   * A kick sets a notifier for whoever serves the queue (default true). Off, it is served before
+   * the doorbell's write returns, whatever `kick` says; not with queues on IOThreads.
+   */
+  ioeventfd?: boolean;
+  /**
+   * Who watches for interrupts of queues that set a notifier for them: main, which tells the
+   * transport (default), or a thread that is told the notifiers' addresses. With `client` all
+   * queues have both notifiers, on whatever thread.
+   */
+  guestNotifier?: 'main' | 'client';
   /** Most data segments of a request that the driver is told of. Default: queue-size - 2. */
   'seg-max'?: number;
   /** The driver may switch the write cache (CONFIG_WCE). Default true. */
@@ -39,8 +61,9 @@ export interface VirtioBlkOptions {
   min_io_size?: number;
   opt_io_size?: number;
   /**
-   * `sync` (default): a kick is served before the doorbell's write returns. `poll`: it sets a
-   * notifier, and the context's next turn serves it; for an emulator with a poll point.
+   * Of queues that main serves. `sync` (default): a kick is served before the doorbell's write
+   * returns. `poll`: it sets a notifier, and the context's next turn serves it; for an emulator
+   * with a poll point.
    */
   kick?: 'sync' | 'poll';
   /** Byte order of a guest on the legacy interface. Default little. */
@@ -48,7 +71,9 @@ export interface VirtioBlkOptions {
   /**
    * Called for each buffer that the device writes to, with its address in `core.ram` and its
    * length, before the driver hears that it was used: for an emulator that must forget code it has
-   * translated from there. Rings are not told of.
+   * translated from there. Rings are not told of. For queues on IOThreads it is called from the
+   * context's turn, and the driver sees used buffers only after that; perhaps with all of guest
+   * memory, if a queue has written to more than its log holds.
    */
   onGuestWrite?: GuestWriteListener;
 }
@@ -60,6 +85,10 @@ export interface BlkSettings {
   readonly serial: string;
   readonly queueSize: number;
   readonly numQueues: number;
+  /** By number of the queue; null: main. */
+  readonly threads: readonly (QueueThread | null)[];
+  readonly ioeventfd: boolean;
+  readonly guestNotifier: 'main' | 'client';
   readonly segMax: number;
   readonly configWce: boolean;
   readonly discard: boolean;
@@ -79,8 +108,8 @@ export interface BlkSettings {
 
 /** Largest block size (QEMU: MAX_BLOCK_SIZE). */
 const BLOCK_SIZE_MAX = 2 * 1024 * 1024;
-/** Most queues (QEMU: VIRTIO_QUEUE_MAX). */
-const QUEUES_MAX = 1024;
+/** More than any machine has: beyond it is a mistake. */
+const VCPUS_MAX = 65_536;
 /** A chain has 1024 segments at most: header and status go off. */
 const SEG_MAX_LIMIT = VIRTQUEUE_MAX_SIZE - 2;
 
@@ -88,6 +117,11 @@ const NAMES: readonly (keyof VirtioBlkOptions)[] = [
   'serial',
   'queue-size',
   'num-queues',
+  'vcpus',
+  'iothread',
+  'iothread-vq-mapping',
+  'ioeventfd',
+  'guestNotifier',
   'seg-max',
   'config-wce',
   'discard',
@@ -114,10 +148,15 @@ export function readBlkOptions(
   checkNames(options);
   const queueSize = queueSizeOption(options['queue-size'] ?? 256);
   const logicalBlockSize = logicalBlockSizeOption(core, backend, options);
+  const numQueues = numQueuesOption(options);
+  const threads = threadsOption(options, numQueues);
   return {
     serial: serialOption(options.serial ?? ''),
     queueSize,
-    numQueues: integer('num-queues', options['num-queues'] ?? 1, 1, QUEUES_MAX),
+    numQueues,
+    threads,
+    ioeventfd: flag(options, 'ioeventfd'),
+    guestNotifier: choice('guestNotifier', options.guestNotifier ?? 'main', ['main', 'client']),
     segMax: integer('seg-max', options['seg-max'] ?? queueSize - 2, 1, SEG_MAX_LIMIT),
     configWce: flag(options, 'config-wce'),
     discard: flag(options, 'discard'),
@@ -158,6 +197,31 @@ function serialOption(serial: unknown): string {
     throw new OptionError('serial', serial, 'a string without zero characters');
   }
   return serial;
+}
+
+/** BL-20. */
+function numQueuesOption(options: VirtioBlkOptions): number {
+  const vcpus = integer('vcpus', options.vcpus ?? 1, 1, VCPUS_MAX);
+  const queues = options['num-queues'] ?? 1;
+  if (queues === 'auto') return queuesFor(vcpus);
+  if (typeof queues === 'string') {
+    throw new OptionError('num-queues', queues, `auto, or whole numbers from 1 to ${QUEUES_MAX}`);
+  }
+  return integer('num-queues', queues, 1, QUEUES_MAX);
+}
+
+/** BL-21: what threads that are not main's need. */
+function threadsOption(options: VirtioBlkOptions, queues: number): (QueueThread | null)[] {
+  const threads = threadsOfQueues(options, queues);
+  if (!threads.some((thread) => thread)) return threads;
+  if (!(options.ioeventfd ?? true)) {
+    throw new OptionError('ioeventfd', false, 'true: queues on IOThreads need it');
+  }
+  if (options.onGuestWrite !== undefined && options.guestNotifier === 'client') {
+    const allowed = 'none: with guestNotifier=client nobody calls it';
+    throw new OptionError('onGuestWrite', 'a function', allowed);
+  }
+  return threads;
 }
 
 /** BL-20. */
@@ -224,7 +288,7 @@ function integer(option: string, value: number, min: number, max: number): numbe
   throw new OptionError(option, value, `whole numbers from ${min} to ${max}`);
 }
 
-type Flag = 'config-wce' | 'discard' | 'write-zeroes' | 'request-merging';
+type Flag = 'ioeventfd' | 'config-wce' | 'discard' | 'write-zeroes' | 'request-merging';
 
 function flag(options: VirtioBlkOptions, option: Flag): boolean {
   const value = options[option] ?? true;

@@ -1,13 +1,13 @@
 /**
  * The data plane of one virtio-blk queue, in the context that serves it: pop, hand over, push, and
  * the question who must be told (design section 1, steps 4 and 10). Built from a plain
- * `QueueConfig`. It meets the control plane in shared words, in `BlkQueueEvents` and in the calls
- * below that say so, which become messages once the queue lives on another thread. All the rest:
- * home thread. QEMU: `virtio_blk_handle_vq`.
+ * `QueueConfig`, on any thread. It meets the control plane in shared words (`queue-serving.ts`) and
+ * in `BlkQueueEvents`. All methods: home thread. QEMU: `virtio_blk_handle_vq`.
  */
 
 import type { BottomHalf } from '../aio/bottom-half.ts';
 import type { AioContext } from '../aio/context.ts';
+import { deferCall, deferCallBegin, deferCallEnd } from '../aio/defer-call.ts';
 import type { BackendLane } from '../block/lane.ts';
 import type { LaneRequest } from '../block/lane-request.ts';
 import type { Core } from '../engine/core.ts';
@@ -16,14 +16,12 @@ import {
   BACKEND_DISK,
   BACKEND_QUIESCE,
   BROKEN_ENGINE,
+  CONTEXT_MAX_BATCH,
   QUEUE_BATCH,
   QUEUE_BROKEN,
-  QUEUE_EPOCH,
   QUEUE_KICKS_HI,
   QUEUE_KICKS_LO,
   QUEUE_NOTIFICATION,
-  QUEUE_READY,
-  QUEUE_SERVING,
 } from '../layout.ts';
 import { BlkHandler } from './blk-handler.ts';
 import type { GuestWriteListener } from './blk-options.ts';
@@ -31,6 +29,7 @@ import { BlkRecords } from './blk-records.ts';
 import { BlkSubmitter } from './blk-submitter.ts';
 import type { MaybeLater } from './device-hooks.ts';
 import type { QueueConfig } from './queue-config.ts';
+import { QueueServing } from './queue-serving.ts';
 
 /** What a queue tells the control plane. Called outside of the handler loop. */
 export interface BlkQueueEvents {
@@ -43,14 +42,21 @@ export interface BlkQueueEvents {
   broken(index: number, reason: number, cause: unknown): void;
   /** As `VirtioBlkOptions.onGuestWrite`; from inside the handler loop. */
   readonly onGuestWrite?: GuestWriteListener | null;
+  /** Of a queue with QUEUE_F_HELD: called after each push, before a reset can come in between. */
+  readonly onPushed?: (() => void) | null;
 }
 
 /** Chains that one call into the engine pops at most. */
 const POP_MAX = 64;
+/** Requests after which the context's others get their turn: a guest may publish without end. */
+const SERVE_MAX = 2048;
 
 export class BlkQueue {
   readonly config: QueueConfig;
+  /** Told after each serving: whether requests may be there that wait for something else. */
+  onServed: ((blocked: boolean) => void) | null = null;
   readonly #core: Core;
+  readonly #context: AioContext;
   readonly #lane: BackendLane;
   readonly #events: BlkQueueEvents;
   readonly #onGuestWrite: GuestWriteListener | null;
@@ -58,13 +64,15 @@ export class BlkQueue {
   readonly #submitter: BlkSubmitter;
   readonly #handler: BlkHandler;
   readonly #bottomHalf: BottomHalf;
-  /** Control plane: may requests be taken? */
-  #running = false;
+  /** Around all that touches guest memory. */
+  readonly #inside: QueueServing;
   #serving = false;
   /** The bottom half is to serve, not only to tell. */
   #again = false;
   /** Pop waits until a push frees segment blocks. */
   #stalled = false;
+  /** Requests that this serving may still take. */
+  #budget = 0;
   #brokenTold = false;
   #cause: unknown;
   #whenGone: (() => void)[] = [];
@@ -79,44 +87,40 @@ export class BlkQueue {
   ) {
     this.config = config;
     this.#core = core;
+    this.#context = context;
     this.#lane = lane;
     this.#events = events;
     this.#onGuestWrite = events.onGuestWrite ?? null;
     this.#records = new BlkRecords(core, config.queue);
+    this.#inside = new QueueServing(core, config.queue);
     this.#submitter = new BlkSubmitter(
       core,
       lane,
       config,
       this.#records,
       this.#settled,
+      this.#inside,
       this.#onGuestWrite,
     );
+    this.#submitter.onPushed = events.onPushed ?? null;
     this.#handler = new BlkHandler(core, lane, config, this.#records, this.#submitter);
     this.#bottomHalf = context.bottomHalf(`blk-queue ${config.index}`, this.#deferred);
     lane.onOpen.add(this.#opened);
   }
 
-  // ---- Control plane --------------------------------------------------------------------------
+  // ---- Life -----------------------------------------------------------------------------------
 
-  /** Lets the queue take requests, or stops it from doing so; those in flight go on. */
-  setRunning(running: boolean): void {
-    this.#running = running;
+  /** Is this thread inside a call that touches guest memory? Then the queue cannot be quiesced. */
+  get inside(): boolean {
+    return this.#inside.inside;
   }
 
   /**
-   * First half of a stop: when this returns, nothing touches the ring or a buffer, whatever still
-   * completes. Returns nothing if no request is in flight; the queue is as new then. Otherwise a
-   * promise that resolves when it is.
+   * Second half of a stop, after `quiesceQueues`: forgets what was popped. Returns nothing if no
+   * request is in flight; the queue is as new then. Otherwise a promise that resolves when it is.
    */
-  detach(): MaybeLater {
-    if (this.#serving) throw new Error('blk: a queue cannot be detached by its own driver');
-    const { queue } = this.config;
-    const { i32 } = this.#core;
-    Atomics.add(i32, (queue + QUEUE_EPOCH) >>> 2, 1);
-    Atomics.store(i32, (queue + QUEUE_READY) >>> 2, 0);
-    this.#handler.forget();
-    this.#submitter.forget();
-    this.#again = false;
+  forget(): MaybeLater {
+    this.#drop();
     if (this.#submitter.submitted === 0) {
       this.#clear();
       return;
@@ -124,19 +128,37 @@ export class BlkQueue {
     return new Promise((resolve) => this.#whenGone.push(resolve));
   }
 
+  #drop(): void {
+    this.#handler.forget();
+    this.#submitter.forget();
+    this.#again = false;
+  }
+
   /** Nothing of an old epoch is in flight: records and blocks are free again. */
   #clear(): void {
     this.#core.engine.queueReset(this.config.queue);
-    this.#stalled = false;
-    this.#brokenTold = false;
-    this.#cause = undefined;
+    this.#begin();
     const waiting = this.#whenGone;
     this.#whenGone = [];
     for (const resolve of waiting) resolve();
   }
 
-  /** After `detach`, when nothing is in flight. The memory may be freed then. */
+  #begin(): void {
+    this.#inside.begin();
+    this.#stalled = false;
+    this.#brokenTold = false;
+    this.#cause = undefined;
+  }
+
+  /** Tells the driver now what it was to be told in the context's next turn (DP-13). */
+  flush(): void {
+    this.#records.refresh();
+    this.#tell();
+  }
+
+  /** After `forget`, when nothing is in flight. The memory may be freed then. */
   close(): void {
+    this.flush();
     this.#lane.onOpen.delete(this.#opened);
     this.#bottomHalf.delete();
   }
@@ -154,54 +176,97 @@ export class BlkQueue {
 
   /**
    * Serves whatever the driver has published, then tells it. A call from inside a driver's
-   * `submit` only leaves word.
+   * `submit` only leaves word. What drivers defer is done once for all requests (TP-6).
    */
   serve(): void {
     if (this.#serving) {
       this.#serveLater();
       return;
     }
-    this.#records.refresh();
-    this.#setServing(true);
+    const current = this.#inside.enter();
+    let blocked = true;
+    this.#serving = true;
     try {
-      if (this.#running) this.#handle();
+      this.#records.refresh();
+      deferCallBegin();
+      try {
+        blocked = !this.#isRunning(current) || !this.#handle();
+      } finally {
+        deferCallEnd();
+      }
     } catch (error) {
       this.#fail(error);
     } finally {
-      this.#setServing(false);
+      this.#serving = false;
+      this.#inside.leave();
     }
     this.#tell();
+    this.onServed?.(blocked);
+  }
+
+  /**
+   * Asks the driver to kick, or not to: begin and end of busy polling, and attach (HN-8, HN-9).
+   * Who turns it on looks at the ring once more.
+   */
+  setNotification(on: boolean): void {
+    const current = this.#inside.enter();
+    try {
+      this.#records.refresh();
+      if (!this.#isRunning(current)) return;
+      this.#core.engine.queueSetNotification(this.config.queue, on ? 1 : 0);
+    } catch (error) {
+      this.#fail(error);
+    } finally {
+      this.#inside.leave();
+    }
+  }
+
+  /** Inside. A new epoch begins here once main has seen that nothing of the old one is left. */
+  #isRunning(current: boolean): boolean {
+    if (!current) {
+      this.#drop();
+      if (this.#submitter.submitted > 0) return false; // main waits for them
+      this.#begin();
+    }
+    return this.#inside.running;
   }
 
   /**
    * VQ-10: notifications off, serve, on, and look once more, for the driver may have published
-   * without a kick in between. Notifications that were off at entry are somebody else's.
+   * without a kick in between. Notifications that were off at entry are somebody else's. False if
+   * it had to stop before the ring was empty.
    */
-  #handle(): void {
+  #handle(): boolean {
     const { engine } = this.#core;
     const { queue } = this.config;
-    if (!this.#gateIsOpen()) return; // `#opened` comes back
+    if (!this.#gateIsOpen()) return false; // `#opened` comes back
     const ours = this.#records.u32[(queue + QUEUE_NOTIFICATION) >>> 2] === 1;
+    this.#budget = SERVE_MAX;
     for (;;) {
       if (ours) engine.queueSetNotification(queue, 0);
       const emptied = this.#serveRing();
       const more = ours ? engine.queueSetNotification(queue, 1) : 1 - engine.queueEmpty(queue);
-      if (!emptied || more === 0) return;
+      if (!emptied || more === 0) return emptied;
+      if (this.#budget > 0) continue;
+      this.#serveLater();
+      return true;
     }
   }
 
-  /** Serves parked and new requests. True if the ring was empty; false if it had to stop before. */
+  /** Serves parked and new requests. False if it has to wait for something. */
   #serveRing(): boolean {
     const { engine } = this.#core;
     const submitter = this.#submitter;
     if (submitter.parked && !this.#handler.resume()) return false;
     submitter.push();
+    const most = this.#popMax();
     while (this.#gateIsOpen()) {
-      const count = engine.blkPop(this.config.queue, POP_MAX);
+      const count = engine.blkPop(this.config.queue, most);
       this.#stalled = count === POP_STALLED;
       if (count <= 0) return count === 0;
       this.#serveBatch(count);
-      if (count < POP_MAX) return true; // all that was seen; `#handle` looks once more
+      this.#budget -= count;
+      if (count < most || this.#budget <= 0) return true; // `#handle` looks once more
     }
     return false;
   }
@@ -215,7 +280,7 @@ export class BlkQueue {
       if (this.#onGuestWrite) this.#tellWritable(count, this.#onGuestWrite);
       const served = engine.clusterServe(queue, count, backend, this.#lane.address);
       count = served & 0xffff;
-      if (served & SERVE_INTERRUPT) this.#submitter.interrupt = true;
+      if (served & SERVE_INTERRUPT) this.#submitter.pushed();
       if (served & SERVE_WAKE) this.#lane.wake();
     }
     if (count === 0) return;
@@ -234,9 +299,11 @@ export class BlkQueue {
     const { queue } = this.config;
     const records = this.#records;
     const batch = records.u32[(queue + QUEUE_BATCH) >>> 2]! >>> 2;
-    for (let i = 0; i < count; i++) {
-      if (this.#handler.handle(records.u32[batch + i]!)) continue;
-      while (++i < count) this.#core.engine.queueDetach(queue, records.u32[batch + i]!);
+    const end = batch + count;
+    for (let at = batch; at < end; at++) {
+      at = this.#handler.collect(at, end);
+      if (at === end || this.#handler.handle(records.u32[at]!)) continue;
+      while (++at < end) this.#core.engine.queueDetach(queue, records.u32[at]!);
     }
     this.#handler.submitBatch();
   }
@@ -253,14 +320,15 @@ export class BlkQueue {
     return Atomics.load(this.#records.u32, (this.config.backend + BACKEND_QUIESCE) >>> 2) === 0;
   }
 
-  #setServing(on: boolean): void {
-    this.#serving = on;
-    Atomics.store(this.#records.u32, (this.config.queue + QUEUE_SERVING) >>> 2, on ? 1 : 0);
+  /** aio-max-batch of the context; 0: our own choice. */
+  #popMax(): number {
+    const most = this.#records.u32[(this.#context.address + CONTEXT_MAX_BATCH) >>> 2]!;
+    return most > 0 && most < POP_MAX ? most : POP_MAX;
   }
 
   // ---- Later ----------------------------------------------------------------------------------
 
-  /** The lane: a request that was PENDING has settled, from a later poll (BB-1). */
+  /** The lane: a request that was PENDING has settled, from a later poll (BB-1). Inside. */
   readonly #settled = (request: LaneRequest, result: number): void => {
     const submitter = this.#submitter;
     try {
@@ -300,12 +368,14 @@ export class BlkQueue {
     const broken = Atomics.load(this.#records.u32, (queue + QUEUE_BROKEN) >>> 2);
     if (this.#submitter.interrupt) {
       this.#submitter.interrupt = false;
-      this.#events.interrupt(index);
+      deferCall(this.#interrupt, index); // several queues in one section: once each at its end
     }
     if (broken === 0 || this.#brokenTold) return;
     this.#brokenTold = true;
     this.#events.broken(index, broken, this.#cause);
   }
+
+  readonly #interrupt = (index: number): void => this.#events.interrupt(index);
 
   /**
    * The engine itself failed, or a driver threw: this queue is dead until reset, and nothing

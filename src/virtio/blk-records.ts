@@ -36,15 +36,16 @@ const SEGMENT_WORDS = SEGMENT_SIZE / 4;
 export class BlkRecords {
   /** Core memory as of the last `refresh`: looking it up anew costs 20 ns. */
   u32!: Uint32Array;
+  /** Index of the first record's first word. */
+  readonly first: number;
   readonly #core: Core;
-  /** Indices of the first record's first word, and of QUEUE_EPOCH. */
-  readonly #first: number;
+  /** Index of QUEUE_EPOCH. */
   readonly #epoch: number;
 
   constructor(core: Core, queue: number) {
     this.#core = core;
     this.refresh();
-    this.#first = this.u32[(queue + QUEUE_RECORDS) >>> 2]! >>> 2;
+    this.first = this.u32[(queue + QUEUE_RECORDS) >>> 2]! >>> 2;
     this.#epoch = (queue + QUEUE_EPOCH) >>> 2;
   }
 
@@ -184,10 +185,10 @@ export class BlkRecords {
   }
 
   #get(head: number, field: number): number {
-    return this.u32[this.#first + head * RECORD_WORDS + (field >>> 2)]!;
+    return this.u32[this.first + head * RECORD_WORDS + (field >>> 2)]!;
   }
 
   #set(head: number, field: number, value: number): void {
-    this.u32[this.#first + head * RECORD_WORDS + (field >>> 2)] = value;
+    this.u32[this.first + head * RECORD_WORDS + (field >>> 2)] = value;
   }
 }

@@ -6,9 +6,10 @@
  * allocated per request. QEMU: `virtio_blk_rw_complete`, `virtio_blk_req_complete`.
  */
 
+import type { DirectBatch } from '../block/direct-batch.ts';
 import { type BlockOp, PENDING } from '../block/driver.ts';
 import type { BackendLane } from '../block/lane.ts';
-import type { LaneRequest } from '../block/lane-request.ts';
+import type { LaneRequest, RequestGuard } from '../block/lane-request.ts';
 import type { Core } from '../engine/core.ts';
 import { QUEUE_CAPACITY, QUEUE_DONE } from '../layout.ts';
 import {
@@ -20,6 +21,7 @@ import {
   VIRTIO_BLK_T_IN,
 } from '../spec.ts';
 import type { GuestWriteListener } from './blk-options.ts';
+import { finishPlain } from './blk-plain.ts';
 import type { BlkRecords } from './blk-records.ts';
 import type { QueueConfig } from './queue-config.ts';
 
@@ -30,15 +32,20 @@ export class BlkSubmitter {
   interrupt = false;
   /** Lane requests that have not settled, of whatever epoch. */
   submitted = 0;
+  /** As `BlkQueueEvents.onPushed`. */
+  onPushed: (() => void) | null = null;
 
   readonly #core: Core;
   readonly #lane: BackendLane;
   readonly #config: QueueConfig;
   readonly #records: BlkRecords;
   readonly #settled: Settled;
+  readonly #guard: RequestGuard;
   readonly #onGuestWrite: GuestWriteListener | null;
   /** Lane requests of this epoch that have not settled, by the head of their first member. */
   readonly #inFlight: (LaneRequest | undefined)[];
+  /** Index of QUEUE_DONE's first word, and how many heads stand there. */
+  readonly #done: number;
   #doneCount = 0;
   #parkedFirst = -1;
   #parkedLast = -1;
@@ -50,6 +57,7 @@ export class BlkSubmitter {
     config: QueueConfig,
     records: BlkRecords,
     settled: Settled,
+    guard: RequestGuard,
     onGuestWrite: GuestWriteListener | null = null,
   ) {
     this.#core = core;
@@ -57,7 +65,9 @@ export class BlkSubmitter {
     this.#config = config;
     this.#records = records;
     this.#settled = settled;
+    this.#guard = guard;
     this.#onGuestWrite = onGuestWrite;
+    this.#done = records.u32[(config.queue + QUEUE_DONE) >>> 2]! >>> 2;
     const capacity = records.u32[(config.queue + QUEUE_CAPACITY) >>> 2]!;
     this.#inFlight = new Array<LaneRequest | undefined>(capacity).fill(undefined);
   }
@@ -79,6 +89,7 @@ export class BlkSubmitter {
   start(request: LaneRequest, first: number): void {
     request.tag = first;
     request.done = this.#settled;
+    request.guard = this.#guard;
     const result = this.#lane.submit(request);
     this.#records.revalidate();
     if (result === PENDING) {
@@ -106,8 +117,9 @@ export class BlkSubmitter {
     request.release();
     this.submitted--;
     this.#records.refresh();
+    // After `forget` another request may stand there.
+    if (this.#inFlight[tag] === request) this.#inFlight[tag] = undefined;
     if (abandoned || this.#records.isStale(tag)) return false;
-    this.#inFlight[tag] = undefined;
     this.#finish(tag, result);
     return true;
   }
@@ -124,13 +136,26 @@ export class BlkSubmitter {
     }
   }
 
+  /**
+   * Completes those members of a batch, tagged by head, whose result is 0: all of their bytes were
+   * transferred. True if that was all of them.
+   */
+  succeeded(batch: DirectBatch, write: boolean): boolean {
+    const records = this.#records;
+    const at = this.#done + this.#doneCount;
+    const ended = finishPlain(records, batch, write, at);
+    const tell = this.#onGuestWrite;
+    if (tell) for (let i = 0; i < ended; i++) records.tellWritable(records.u32[at + i]!, tell);
+    this.#doneCount += ended;
+    return ended === batch.count;
+  }
+
   /** A request has ended: `status`, and data bytes written from the start of its buffer. */
   complete(head: number, status: number, filled: number): void {
     const records = this.#records;
     records.finish(head, status, filled);
     if (this.#onGuestWrite) records.tellWritable(head, this.#onGuestWrite);
-    const done = records.u32[(this.#config.queue + QUEUE_DONE) >>> 2]! >>> 2;
-    records.u32[done + this.#doneCount++] = head;
+    records.u32[this.#done + this.#doneCount++] = head;
   }
 
   /** Gives what is done back to the driver, in one call. */
@@ -140,7 +165,13 @@ export class BlkSubmitter {
     this.#doneCount = 0;
     const wanted = this.#core.engine.blkPush(this.#config.queue, count);
     if (wanted < 0) throw new Error('blk: a request was completed twice');
-    if (wanted === 1) this.interrupt = true;
+    if (wanted === 1) this.pushed();
+  }
+
+  /** Somebody must be told of what was pushed. */
+  pushed(): void {
+    this.interrupt = true;
+    this.onPushed?.();
   }
 
   // ---- The parked list: popped before the gate closed -------------------------------------------

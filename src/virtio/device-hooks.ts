@@ -56,7 +56,10 @@ export abstract class DeviceHooks {
   /** DRIVER_OK was set, or a legacy driver kicked early. All live queues are kicked after it. */
   protected driverStarted(): void {}
 
-  /** DRIVER_OK went, by reset, bus master off or a driver's whim. Stop listening to notifiers. */
+  /**
+   * DRIVER_OK went, by reset, bus master off or a driver's whim. Stop listening to notifiers.
+   * Interrupts told of inside go out in the last case only.
+   */
   protected driverStopped(): void {}
 
   /** Low feature word given to a legacy driver that accepts everything (BG-20). */

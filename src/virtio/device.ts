@@ -140,7 +140,10 @@ export abstract class VirtioDevice extends DeviceHooks {
       value &= ~VIRTIO_STATUS_FEATURES_OK;
     }
     if (!this.#legacy && !(value & VIRTIO_STATUS_FEATURES_OK)) value &= ~VIRTIO_STATUS_DRIVER_OK;
-    if (before & ~value & VIRTIO_STATUS_DRIVER_OK) this.#stop();
+    if (before & ~value & VIRTIO_STATUS_DRIVER_OK) {
+      if (this.#started) this.driverStopped(); // the last interrupts are delivered (HN-10)
+      this.#started = false;
+    }
     this.#status = value;
     if (value & VIRTIO_STATUS_DRIVER_OK) this.#start();
   }
@@ -386,9 +389,10 @@ export abstract class VirtioDevice extends DeviceHooks {
     for (let index = 0; index < this.queues.length; index++) this.kick(index);
   }
 
+  /** Interrupts that are on their way are dropped. */
   #stop(): void {
-    if (!this.#started) return;
+    const started = this.#started;
     this.#started = false;
-    this.driverStopped();
+    if (started) this.driverStopped();
   }
 }

@@ -1,20 +1,21 @@
 /**
  * The control plane of a virtio-blk device: options, features, configuration space, queues being
- * turned on and off, reset, resize. Main thread. The data plane is one `BlkQueue` per queue.
+ * turned on and off, reset, resize. Main thread. The data plane is one `BlkQueue` per queue, on
+ * whatever thread (`QueueSet`).
  * QEMU: hw/block/virtio-blk.c.
  */
 
+import type { BottomHalf } from '../aio/bottom-half.ts';
 import type { AioContext } from '../aio/context.ts';
-import type { EventNotifier } from '../aio/event-notifier.ts';
 import type { BlockBackend } from '../block/backend.ts';
-import type { BackendLane } from '../block/lane.ts';
+import { OptionError } from '../block/error.ts';
 import type { Core } from '../engine/core.ts';
-import { createQueue, type QueueMemory } from '../engine/queue-memory.ts';
 import {
   BACKEND_BLOCK_SECTORS,
   BACKEND_CAPACITY_HI,
   BACKEND_CAPACITY_LO,
   QUEUE_F_EVENT_IDX,
+  QUEUE_F_HELD,
   QUEUE_F_INDIRECT,
   QUEUE_F_NOTIFY_ON_EMPTY,
 } from '../layout.ts';
@@ -30,108 +31,125 @@ import {
 } from '../spec.ts';
 import { BlkConfig, blkFeatures, CONFIG_FIELDS, CONFIG_WRITEBACK } from './blk-config.ts';
 import { type BlkSettings, readBlkOptions, type VirtioBlkOptions } from './blk-options.ts';
-import { BlkQueue, type BlkQueueEvents } from './blk-queue.ts';
 import type { Width } from './config-space.ts';
 import { VirtioDevice } from './device.ts';
 import type { MaybeLater } from './device-hooks.ts';
 import type { FeatureWords } from './feature-bits.ts';
-import {
-  MERGE_SEGMENTS,
-  type QueueConfig,
-  REQUEST_SECTORS_MAX,
-  SCRATCH_SIZE,
-} from './queue-config.ts';
+import type { QueueConfig } from './queue-config.ts';
+import { QueueSet } from './queue-set.ts';
 
 export type { VirtioBlkOptions } from './blk-options.ts';
-
-/** One queue: its memory, its server and, with `kick: poll`, its host notifier. */
-interface Served {
-  readonly memory: QueueMemory;
-  readonly scratch: number;
-  readonly queue: BlkQueue;
-  readonly host: EventNotifier | null;
-  /** QUEUE_F_* that its ring was latched with. */
-  features: number;
-}
 
 export class VirtioBlk extends VirtioDevice {
   readonly backend: BlockBackend;
   readonly settings: BlkSettings;
-  /** What the engine or a driver threw when a queue broke with BROKEN_ENGINE, if one did. */
+  /** What the engine, a driver or a thread threw when a queue broke with BROKEN_ENGINE. */
   brokenCause: unknown;
 
   readonly #config: BlkConfig;
   readonly #features: FeatureWords;
-  /** The backend's write cache and block size as they were: reset and close bring them back. */
+  readonly #queues: QueueSet;
+  /** The backend's write cache as it was: reset and close bring it back. */
   readonly #writeCache: boolean;
-  readonly #blockSectors: number;
   /** Sectors as the driver is told: changes together with the generation (VC-5). */
   #capacity: number;
-  readonly #served: Served[] = [];
   /** What `close` has to undo, in the order in which it was done. */
   readonly #undo: (() => void)[] = [];
   #closed: Promise<void> | null = null;
 
   /**
-   * Makes a device on `backend`, which stays the caller's. Throws an OptionError for a wrong
-   * option, and what the core or the context throw when they are full; then nothing is left behind.
+   * Makes a device on `backend`, which stays the caller's; with `iothread` or
+   * `iothread-vq-mapping`, its queues are served by those threads, which cannot be stopped before
+   * the device is closed. Rejects as the constructor throws, and with what the threads throw; then
+   * nothing is left behind.
+   */
+  static async realize(
+    core: Core,
+    context: AioContext,
+    backend: BlockBackend,
+    options: VirtioBlkOptions = {},
+  ): Promise<VirtioBlk> {
+    const device = new VirtioBlk(core, context, backend, options, true);
+    try {
+      await device.#queues.openThreads();
+    } catch (error) {
+      await device.#unrealize();
+      throw error;
+    }
+    return device;
+  }
+
+  /**
+   * As `realize`, at once, for a device whose queues are all served by the main thread. Throws an
+   * OptionError for a wrong option, and what the core or the context throw when they are full; then
+   * nothing is left behind. The last argument is `realize`'s.
    */
   constructor(
     core: Core,
     context: AioContext,
     backend: BlockBackend,
     options: VirtioBlkOptions = {},
+    threads = false,
   ) {
     const settings = readBlkOptions(core, backend, options);
     const { numQueues: queues, queueSize, legacyEndian } = settings;
+    if (!threads && settings.threads.some((thread) => thread)) {
+      const option = options.iothread ? 'iothread' : 'iothread-vq-mapping';
+      throw new OptionError(
+        option,
+        'an IOThread',
+        'none here: VirtioBlk.realize waits for threads',
+      );
+    }
     super(core, context, { deviceId: VIRTIO_ID_BLOCK, queues, queueSize, legacyEndian });
     this.backend = backend;
     this.settings = settings;
-    this.#events = {
+    this.#config = new BlkConfig(settings);
+    this.#features = { lo: blkFeatures(settings, backend), hi: 0 };
+    this.#writeCache = backend.writeCache;
+    this.#capacity = this.#readCapacity();
+    this.#queues = new QueueSet(core, context, backend, settings, {
       interrupt: (index) => this.interruptQueue(index),
       broken: (_index, reason, cause) => {
         this.brokenCause ??= cause;
         this.needsReset(reason);
       },
-      onGuestWrite: settings.onGuestWrite,
-    };
-    this.#config = new BlkConfig(settings);
-    this.#features = { lo: blkFeatures(settings, backend), hi: 0 };
-    this.#writeCache = backend.writeCache;
-    this.#capacity = this.#readCapacity();
-    this.#blockSectors = core.u32[(backend.address + BACKEND_BLOCK_SECTORS) >>> 2]!;
-    try {
-      this.#realize();
-    } catch (error) {
-      this.#unrealize();
-      throw error;
-    }
+    });
+    this.#realize();
   }
 
   // ---- Life -----------------------------------------------------------------------------------
 
   #realize(): void {
-    const { backend, context, settings } = this;
-    const lane = backend.openLane(context);
-    this.#undo.push(() => lane.close());
+    const { backend, settings } = this;
+    const blockSectors = this.core.u32[(backend.address + BACKEND_BLOCK_SECTORS) >>> 2]!;
     this.#setBlockSectors(settings.logicalBlockSize >>> SECTOR_SHIFT);
-    this.#undo.push(() => this.#setBlockSectors(this.#blockSectors));
-    // A resize may be announced from anywhere; the driver is told from the main context (BL-18).
-    const resized = context.bottomHalf('virtio-blk resize', () => {
-      this.#capacity = this.#readCapacity();
-      this.configChanged();
-    });
+    this.#undo.push(() => this.#setBlockSectors(blockSectors));
+    const resized = this.#resizeHalf();
     this.#undo.push(() => resized.delete());
     const announce = () => resized.schedule();
     backend.onResize.add(announce);
     this.#undo.push(() => backend.onResize.delete(announce));
-    for (let i = 0; i < settings.numQueues; i++) this.#served.push(this.#createServed(i, lane));
+  }
+
+  /** A resize may be announced from anywhere; the driver is told from the main context (BL-18). */
+  #resizeHalf(): BottomHalf {
+    try {
+      return this.context.bottomHalf('virtio-blk resize', () => {
+        this.#capacity = this.#readCapacity();
+        this.configChanged();
+      });
+    } catch (error) {
+      for (const undo of this.#undo.reverse()) undo();
+      this.#queues.closeNow();
+      throw error;
+    }
   }
 
   /** Undoes what was done, the last first. Nothing is in flight. */
-  #unrealize(): void {
+  #unrealize(): Promise<void> {
     for (let undo = this.#undo.pop(); undo; undo = this.#undo.pop()) undo();
-    this.#served.length = 0;
+    return this.#queues.close();
   }
 
   /**
@@ -150,51 +168,39 @@ export class VirtioBlk extends VirtioDevice {
   async #close(): Promise<void> {
     this.reset();
     await this.idle();
-    this.#unrealize();
-  }
-
-  #createServed(index: number, lane: BackendLane): Served {
-    const { core, context, settings } = this;
-    const memory = createQueue(core, settings.queueSize);
-    this.#undo.push(() => memory.free());
-    const scratch = core.allocate(SCRATCH_SIZE);
-    this.#undo.push(() => core.free(scratch));
-    const config = this.#queueConfig(index, memory.address, scratch);
-    const queue = new BlkQueue(config, core, context, lane, this.#events);
-    this.#undo.push(() => queue.close());
-    const host = settings.kick === 'poll' ? context.notifier(`virtio-blk kick ${index}`) : null;
-    if (host) this.#undo.push(() => host.close());
-    return { memory, scratch, queue, host, features: 0 };
+    await this.#unrealize();
   }
 
   /** What each queue's data plane was built from. */
   get queueConfigs(): readonly QueueConfig[] {
-    return this.#served.map(({ queue }) => queue.config);
+    return this.#queues.queues.map(({ config }) => config);
   }
 
-  #queueConfig(index: number, queue: number, scratch: number): QueueConfig {
-    const { settings } = this;
-    return {
-      index,
-      queue,
-      scratch,
-      backend: this.backend.address,
-      serial: settings.serial,
-      logicalBlockSize: settings.logicalBlockSize,
-      maxDiscardSectors: settings.discard ? settings.maxDiscardSectors : 0,
-      maxWriteZeroesSectors: settings.writeZeroes ? settings.maxWriteZeroesSectors : 0,
-      requestMerging: settings.requestMerging,
-      mergeSegments: MERGE_SEGMENTS,
-      mergeBytes: REQUEST_SECTORS_MAX << SECTOR_SHIFT,
-    };
+  /**
+   * Core addresses of each queue's notifiers, 0 for one that it has not: who sets `host` has kicked
+   * the queue; `guest` is set for interrupts, and when the queue breaks.
+   */
+  get queueNotifiers(): readonly { readonly host: number; readonly guest: number }[] {
+    return this.#queues.queues.map(({ host, guest }) => {
+      return { host: host?.address ?? 0, guest: guest?.address ?? 0 };
+    });
+  }
+
+  /**
+   * Takes the host notifiers over from the threads that serve the queues, until `releaseNotifiers`;
+   * counted. Survives resets. QEMU: `virtio_bus_grab_ioeventfd`.
+   */
+  grabNotifiers(): void {
+    this.#queues.grab();
+  }
+
+  releaseNotifiers(): void {
+    this.#queues.release();
   }
 
   #setBlockSectors(sectors: number): void {
     this.core.u32[(this.backend.address + BACKEND_BLOCK_SECTORS) >>> 2] = sectors;
   }
-
-  /** What the data plane says. On one thread a message is a direct call. */
-  readonly #events: BlkQueueEvents;
 
   // ---- Features and configuration space -------------------------------------------------------
 
@@ -243,17 +249,18 @@ export class VirtioBlk extends VirtioDevice {
 
   protected override queueEnabled(index: number): void {
     this.#latch(index);
+    if (this.started) this.#queues.start([index]);
   }
 
   /** Makes the ring ready with the registers and features as they are now. */
   #latch(index: number): void {
     const { size, desc, avail, used } = this.queues[index]!;
-    const served = this.#served[index]!;
-    served.features = this.#ringFeatures();
+    const queue = this.#queues.queues[index]!;
+    queue.features = this.#ringFeatures(index);
     const broken = this.core.engine.queueEnable(
-      served.memory.address,
+      queue.config.queue,
       size,
-      served.features,
+      queue.features,
       desc.lo,
       desc.hi,
       avail.lo,
@@ -264,8 +271,9 @@ export class VirtioBlk extends VirtioDevice {
     if (broken !== 0) this.needsReset(broken);
   }
 
-  #ringFeatures(): number {
+  #ringFeatures(index: number): number {
     return (
+      (this.#queues.queues[index]!.log === 0 ? 0 : QUEUE_F_HELD) |
       (this.negotiated(VIRTIO_F_EVENT_IDX) ? QUEUE_F_EVENT_IDX : 0) |
       (this.negotiated(VIRTIO_F_INDIRECT_DESC) ? QUEUE_F_INDIRECT : 0) |
       (this.negotiated(VIRTIO_F_NOTIFY_ON_EMPTY) ? QUEUE_F_NOTIFY_ON_EMPTY : 0)
@@ -273,51 +281,47 @@ export class VirtioBlk extends VirtioDevice {
   }
 
   protected override queueDisabled(index: number): MaybeLater {
-    return this.#served[index]!.queue.detach();
+    return this.#queues.disable([index]);
   }
 
   protected override queueKicked(index: number): void {
-    const { host, queue } = this.#served[index]!;
-    if (host) host.set();
-    else queue.kick();
+    this.#queues.kick(index);
   }
 
+  /** Queues that are not set up are left out (HN-16). */
   protected override driverStarted(): void {
     // A driver without CONFIG_WCE that sends no flushes must get a disk that needs none (BL-14).
     if (!this.negotiated(VIRTIO_BLK_F_CONFIG_WCE)) {
       this.backend.writeCache = this.negotiated(VIRTIO_BLK_F_FLUSH);
     }
-    this.#served.forEach(({ queue, host, features }, index) => {
-      // A legacy driver may set a ring's address before it accepts features (VQ-14).
-      if (this.queues[index]!.enabled && features !== this.#ringFeatures()) this.#latch(index);
-      queue.setRunning(true);
-      if (host) this.context.setHandler(host, () => this.#polled(index));
+    const enabled = this.#all().filter((index) => {
+      const { enabled, draining } = this.queues[index]!;
+      return enabled && !draining;
     });
+    for (const index of enabled) {
+      // A legacy driver may set a ring's address before it accepts features (VQ-14).
+      const { features } = this.#queues.queues[index]!;
+      if (features !== this.#ringFeatures(index)) this.#latch(index);
+    }
+    this.#queues.start(enabled);
   }
 
   protected override driverStopped(): void {
-    for (const { queue, host } of this.#served) {
-      queue.setRunning(false);
-      // A kick that nobody has seen yet is made good by the kicks of the next start.
-      if (host) this.context.setHandler(host, null);
-    }
+    this.#queues.stop();
   }
 
-  #polled(index: number): void {
-    if (this.queueLive(index)) this.#served[index]!.queue.kick();
+  #all(): number[] {
+    return this.queues.map((_, index) => index);
   }
 
   // ---- Reset ----------------------------------------------------------------------------------
 
-  /** Close the gate, detach every queue, wait until nothing is in flight (BL-17, VC-3). */
+  /** Close the gate, disable every queue, wait until nothing is in flight (BL-17, VC-3). */
   protected override resetDevice(): MaybeLater {
     this.backend.quiesce();
-    const gone = this.#served.map(({ queue }) => queue.detach()).filter((later) => later);
-    if (gone.length === 0) {
-      this.#finishReset();
-      return;
-    }
-    return Promise.all(gone).then(() => this.#finishReset());
+    const later = this.#queues.disable(this.#all());
+    if (later) return later.then(() => this.#finishReset());
+    this.#finishReset();
   }
 
   #finishReset(): void {

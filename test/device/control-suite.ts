@@ -29,6 +29,7 @@ import {
   type MachineOptions,
   type Slot,
   type TransportName,
+  turns,
 } from './machine.ts';
 
 const SECTORS = 8192;
@@ -51,6 +52,7 @@ export function controlSuite(transport: TransportName, engine: EngineName): void
         blk.setUpQueues();
         const read = blk.read(0, 512);
         const used = blk.rings[0]!.used + 2;
+        await turns();
         expect(slot.machine.ram.loadIndex(used)).toBe(legacy ? 1 : 0);
         blk.driverOk();
         await read;
@@ -302,8 +304,4 @@ export function controlSuite(transport: TransportName, engine: EngineName): void
         }));
     }
   });
-}
-
-async function turns(): Promise<void> {
-  for (let i = 0; i < 4; i++) await new Promise((resolve) => setImmediate(resolve));
 }

@@ -7,10 +7,12 @@ import * as fs from 'node:fs';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
 import { AioContext } from '#src/aio/context';
+import { IOThread } from '#src/aio/io-thread';
 import { type BackendOptions, BlockBackend } from '#src/block/backend';
 import type { BlockDriver, DriverSpec } from '#src/block/driver';
-import { FaultDriver, type FaultRule } from '#src/block/fault';
+import type { FaultDriver, FaultRule } from '#src/block/fault';
 import { fileDriver } from '#src/block/file';
 import { openDriver, registerDriver } from '#src/block/registry';
 import { Core } from '#src/engine/core';
@@ -32,7 +34,11 @@ const modules = {
 
 /** `js, own RAM`: guest RAM in a buffer of its own. */
 export const ENGINES = ['wasm', 'js', 'wasm, shared', 'js, own RAM'] as const;
-export type EngineName = (typeof ENGINES)[number];
+/** Those, with all queues served by IOThreads, one after the other. */
+export const THREADED = ['wasm, IOThread', 'js, IOThread', 'wasm, two IOThreads'] as const;
+export type EngineName = (typeof ENGINES)[number] | (typeof THREADED)[number];
+export const threadsOf = (name: EngineName): number =>
+  name.includes('two') ? 2 : name.includes('IOThread') ? 1 : 0;
 
 export const TRANSPORTS = [
   'pci modern, memory BAR',
@@ -67,6 +73,24 @@ export interface MachineOptions {
   readonly guest?: GuestBlkOptions;
 }
 
+/** Machines that are open. */
+const machines = new Set<Machine>();
+
+/** Lets everything that is under way happen, in all machines and their threads. */
+export async function turns(): Promise<void> {
+  for (let i = 0; i < 4; i++) {
+    for (const { threads } of machines) {
+      await Promise.all(threads.map((thread) => thread.call('ping')));
+    }
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+function startThread(core: Core): Promise<IOThread> {
+  const worker = () => new Worker(new URL('./thread.mjs', import.meta.url));
+  return IOThread.start(core, { worker, 'poll-max-ns': 0 });
+}
+
 const PAGE = 65536;
 const MSI_ADDRESS = 0xfee00000;
 
@@ -75,6 +99,7 @@ export class Machine {
   readonly context: AioContext;
   readonly ram: GuestRam;
   readonly slots: Slot[] = [];
+  readonly threads: IOThread[] = [];
   readonly #folder = mkdtempSync(join(tmpdir(), 'vblk-device-'));
   #files = 0;
 
@@ -85,7 +110,11 @@ export class Machine {
   }
 
   static async open(options: MachineOptions = {}): Promise<Machine> {
-    const machine = new Machine(openCore(options.engine ?? 'wasm', options.regionBytes ?? 1 << 20));
+    const { engine = 'wasm', regionBytes = 1 << 20 } = options;
+    const machine = new Machine(openCore(engine, regionBytes));
+    for (let i = 0; i < threadsOf(engine); i++)
+      machine.threads.push(await startThread(machine.core));
+    machines.add(machine);
     await machine.add(options);
     return machine;
   }
@@ -94,10 +123,30 @@ export class Machine {
   async add(options: MachineOptions = {}): Promise<Slot> {
     const driver = await this.#openDisk(options.disk ?? 'memory', options.diskBytes ?? 4 << 20);
     const backend = BlockBackend.attach(this.core, this.context, driver, options.backend);
-    const device = new VirtioBlk(this.core, this.context, backend, options.device);
+    const device = await this.#realize(backend, options.device ?? {});
     const slot = new Slot(this, backend, device, options);
     this.slots.push(slot);
     return slot;
+  }
+
+  #realize(backend: BlockBackend, options: VirtioBlkOptions): VirtioBlk | Promise<VirtioBlk> {
+    const { core, context, threads } = this;
+    if (threads.length === 0) return new VirtioBlk(core, context, backend, options);
+    const mapping = threads.map((iothread) => ({ iothread }));
+    const placed: VirtioBlkOptions = { 'iothread-vq-mapping': mapping, ...options };
+    return VirtioBlk.realize(core, context, backend, placed);
+  }
+
+  /** Requests that wait in a fault disk, on whatever thread. */
+  async held(disk: FaultDriver): Promise<number> {
+    const all = await Promise.all(this.threads.map((thread) => thread.call('held')));
+    return (all as number[]).reduce((sum, one) => sum + one, disk.held);
+  }
+
+  /** Lets them go on. */
+  async release(disk: FaultDriver): Promise<void> {
+    disk.release();
+    await Promise.all(this.threads.map((thread) => thread.call('release')));
   }
 
   get slot(): Slot {
@@ -119,6 +168,8 @@ export class Machine {
       await device.close();
       await backend.close();
     }
+    machines.delete(this);
+    for (const thread of this.threads) await thread.stop();
     this.context.close();
     rmSync(this.#folder, { recursive: true });
   }
@@ -127,7 +178,8 @@ export class Machine {
     if (typeof disk !== 'string') return 'submit' in disk ? disk : openDriver(this.core, disk);
     const memory = { driver: 'memory', options: { size } };
     if (disk === 'memory') return openDriver(this.core, memory);
-    if (disk === 'late') return new LateDriver(await openDriver(this.core, memory));
+    // A turn of the JavaScript loop later.
+    if (disk === 'late') return faultDisk(this.core, size, [{ action: 'delay', ms: 0 }]);
     const filename = join(this.#folder, `disk${this.#files++}`);
     const aio = disk === 'file, uv' ? 'uv' : 'sync';
     return openDriver(this.core, {
@@ -237,23 +289,21 @@ export class Slot {
   }
 }
 
-/** Carries every request out a turn of the JavaScript loop later. */
-class LateDriver extends FaultDriver {
-  constructor(image: BlockDriver) {
-    super(image, [{ action: 'delay', ms: 0 }]);
-  }
+/** A disk whose requests wait for `Machine.release` while `hold` is on. */
+export async function slowDisk(core: Core, size = 4 << 20): Promise<FaultDriver> {
+  return (await faultDisk(core, size, [])) as FaultDriver;
 }
 
-/** A memory disk whose requests wait for `release` while `hold` is on. */
-export async function slowDisk(core: Core, size = 4 << 20): Promise<FaultDriver> {
-  const image = await openDriver(core, { driver: 'memory', options: { size } });
-  return new FaultDriver(image, [], true);
+function faultDisk(core: Core, size: number, rules: readonly FaultRule[]): Promise<BlockDriver> {
+  const image = { driver: 'memory', options: { size } };
+  const options = { image, rules, 'may-delay': true };
+  return Promise.resolve(openDriver(core, { driver: 'fault', options }));
 }
 
 export const HOLD: readonly FaultRule[] = [{ action: 'delay' }];
 
 function openCore(name: EngineName, regionBytes: number): Core {
-  const shared = name === 'wasm, shared';
+  const shared = name === 'wasm, shared' || threadsOf(name) > 0;
   const ramBytes = 2 * regionBytes;
   const own = name === 'js, own RAM';
   const ram = own ? new WebAssembly.Memory({ initial: ramBytes / PAGE }) : undefined;

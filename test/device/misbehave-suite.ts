@@ -11,6 +11,7 @@ import {
   SCRATCH_BYTES,
   SCRATCH_STATUS,
 } from '#src/guest/misbehave';
+import { QUEUE_BROKEN, QUEUE_LAST_AVAIL, QUEUE_SERVING } from '#src/layout';
 import { VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC } from '#src/spec';
 import {
   type EngineName,
@@ -20,6 +21,7 @@ import {
   type Slot,
   slowDisk,
   type TransportName,
+  turns,
 } from './machine.ts';
 import { expectSameBytes } from './same-bytes.ts';
 
@@ -130,12 +132,13 @@ class Bench {
     slot.enabled = bad.expect === 'breaks' || bad.expect === 'ignored';
     if (bad.slow) this.#slowDriver.setRules(HOLD);
     const before = this.machine.snapshot();
+    if (bad.slow && this.machine.threads.length > 0) waitWhenKicked(this.machine, slot);
     await bad.run(guest, scratch);
-    await settle();
+    await turns();
     if (bad.slow) {
       this.#slowDriver.setRules([]);
-      this.#slowDriver.release();
-      await settle();
+      await this.machine.release(this.#slowDriver);
+      await turns();
     }
     if (bad.expect === 'breaks') {
       expect(guest.needsReset).toBe(!isLegacy(slot.options.transport!));
@@ -190,6 +193,23 @@ class Bench {
   }
 }
 
+/** As on one thread: when the doorbell has been written, requests are in flight. */
+function waitWhenKicked({ core }: Machine, { bus, device, blk }: Slot): void {
+  const kick = bus.kick;
+  bus.kick = (index) => {
+    kick.call(bus, index);
+    bus.kick = kick;
+    const queue = device.queueConfigs[index]!.queue;
+    const word = (field: number) => Atomics.load(core.u32, (queue + field) >>> 2);
+    const published = blk!.rings[index]!.availIndex & 0xffff;
+    const until = Date.now() + 5000;
+    while (Date.now() < until) {
+      const popped = word(QUEUE_LAST_AVAIL) === published || word(QUEUE_BROKEN) !== 0;
+      if (popped && word(QUEUE_SERVING) === 0) return;
+    }
+  };
+}
+
 function mask(
   regions: readonly { guest: number; size: number }[],
   bytes: readonly Uint8Array[],
@@ -201,9 +221,4 @@ function mask(
     const to = Math.min(size, address - guest + length);
     if (from < to) bytes[i]!.fill(0, from, to);
   });
-}
-
-/** Lets everything that is under way happen. */
-async function settle(): Promise<void> {
-  for (let i = 0; i < 4; i++) await new Promise((resolve) => setImmediate(resolve));
 }

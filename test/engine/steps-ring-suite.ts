@@ -6,13 +6,15 @@ import {
   QUEUE_DESC,
   QUEUE_F_NOTIFY_ON_EMPTY,
   QUEUE_FEATURES,
+  QUEUE_LAST_AVAIL,
   QUEUE_NUM,
   QUEUE_READY,
+  QUEUE_SHADOW_AVAIL,
   QUEUE_USED,
   RECORD_STATUS,
 } from '#src/layout';
 import { VIRTQ_AVAIL_F_NO_INTERRUPT } from '#src/spec';
-import { type Operation, type Step, witness } from './atomic-steps.ts';
+import { atEachStep, type Operation, type Step, witness } from './atomic-steps.ts';
 import type { Contestant } from './machine.ts';
 import { WRITE } from './raw-ring.ts';
 import { brokenBy, EVENT_IDX, queueWord, type Rig, rig } from './rig.ts';
@@ -102,6 +104,34 @@ export function stepsRingSuite(contestant: Contestant): void {
     );
     expect([result, count, r.ring.batch(0)]).toEqual([1, 1, 5]);
     expect(r.ring.segments(5)).toEqual([{ address: r.room + 777, length: 33 }]);
+  });
+
+  it('historic bug 23: an avail.idx that goes from 0x00ff to 0x0100 is never torn', () => {
+    const make = () => {
+      const r = filled(0);
+      for (const field of [QUEUE_LAST_AVAIL, QUEUE_SHADOW_AVAIL]) {
+        r.machine.setWord(r.queue + field, 0xff);
+      }
+      r.ring.publish(0xff);
+      const scene = { r, result: -1, action: () => {} };
+      scene.action = () => {
+        scene.result = r.engine.queuePop(r.queue, 8);
+      };
+      return scene;
+    };
+    atEachStep(
+      make,
+      ({ r }) => {
+        r.ring.setSlot(0xff, 3);
+        r.ring.publish(0x100);
+      },
+      ({ r, result }, step) => {
+        const idx = r.ring.availIdx;
+        if (idx === 0xff) expect([step, result]).toEqual(['no step', 0]);
+        const later = result === 0 ? r.engine.queuePop(r.queue, 8) : 0;
+        expect([step, result + later, brokenBy(r)]).toEqual([step, idx - 0xff, 0]);
+      },
+    );
   });
 
   it('VQ-2 avail.idx is not read while the last look at it still has heads to give', () => {

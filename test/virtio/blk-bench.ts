@@ -14,6 +14,7 @@ import { GuestChain } from '#src/guest/chain';
 import { GuestRam } from '#src/guest/ram';
 import { GuestRing } from '#src/guest/ring';
 import { VirtioBlk, type VirtioBlkOptions } from '#src/virtio/virtio-blk';
+import { NearThread } from './near-thread.ts';
 import { ProbeDriver } from './probe-driver.ts';
 
 export const engines = ['js', 'wasm'] as const;
@@ -54,6 +55,8 @@ export interface BenchOptions {
   /** Bytes of guest RAM. */
   readonly ram?: number;
   readonly slots?: number;
+  /** Queues go round this many threads (`NearThread`); 0: main serves them. */
+  readonly threads?: number;
   /** Replaces functions of the engine; the original is passed in. */
   readonly intercept?: (engine: Engine) => Partial<Engine>;
 }
@@ -79,6 +82,7 @@ export class Bench {
   readonly core: Core;
   readonly context: AioContext;
   readonly backend: BlockBackend;
+  readonly threads: readonly NearThread[];
   readonly blk: VirtioBlk;
   readonly ram: GuestRam;
   readonly rings: GuestRing[] = [];
@@ -90,16 +94,22 @@ export class Bench {
 
   static async open(options: BenchOptions = {}): Promise<Bench> {
     const { engine = 'wasm', ram = 1 << 20, slots = 64 } = options;
-    const core = await openCore({ engine, ramBytes: ram });
+    const count = options.threads ?? 0;
+    const core = await openCore({ engine, ramBytes: ram, shared: count > 0 });
+    const threads: NearThread[] = [];
+    for (let i = 0; i < count; i++) threads.push(await NearThread.open(core, `thread${i}`));
     if (options.intercept) {
-      const engine = Object.assign(Object.create(core.engine), options.intercept(core.engine));
-      Object.defineProperty(core, 'engine', { value: engine });
+      for (const place of [core, ...threads.map((thread) => thread.core)]) {
+        const engine = Object.assign(Object.create(place.engine), options.intercept(place.engine));
+        Object.defineProperty(place, 'engine', { value: engine });
+      }
     }
     const context = new AioContext(core, { sleeper: 'hook', slots });
     const { driver: disk = new ProbeDriver(1 << 20) } = options;
     const driver = typeof disk === 'function' ? disk(core) : disk;
     const backend = BlockBackend.attach(core, context, driver, options.backend);
-    const bench = new Bench(core, context, backend, options.blk);
+    const blk = await makeDevice(core, context, backend, threads, options.blk);
+    const bench = new Bench(core, context, backend, threads, blk);
     onTestFinished(() => bench.#close(driver));
     return bench;
   }
@@ -108,12 +118,14 @@ export class Bench {
     core: Core,
     context: AioContext,
     backend: BlockBackend,
-    options?: VirtioBlkOptions,
+    threads: readonly NearThread[],
+    blk: VirtioBlk,
   ) {
     this.core = core;
     this.context = context;
     this.backend = backend;
-    this.blk = new VirtioBlk(core, context, backend, options);
+    this.threads = threads;
+    this.blk = blk;
     this.ram = new GuestRam(core);
     this.blk.transport = {
       interruptQueue: (index) => this.interrupts.push(index),
@@ -130,7 +142,7 @@ export class Bench {
       driver.settleAll();
       this.turns();
     }
-    await closed;
+    await settled(closed, [this.context, ...this.threads]);
   }
 
   // ---- Driver's registers -----------------------------------------------------------------------
@@ -212,7 +224,9 @@ export class Bench {
   kick(queue = 0): void {
     const ring = this.rings[queue]!;
     ring.publish();
-    if (ring.needsKick()) this.blk.kick(queue);
+    if (!ring.needsKick()) return;
+    this.blk.kick(queue);
+    if (this.threads.length > 0) this.turns(); // what a thread does by itself
   }
 
   /** Takes back what the device has finished: how many. */
@@ -236,9 +250,22 @@ export class Bench {
     return this.collect(queue);
   }
 
-  /** Lets the context run until it has nothing to do. */
+  /** Lets the contexts run until they have nothing to do. */
   turns(): void {
-    for (let i = 0; i < 100 && this.context.poll(); i++);
+    for (let i = 0; i < 100; i++) {
+      let progress = this.context.poll();
+      for (const thread of this.threads) progress = thread.turn() || progress;
+      if (!progress) return;
+    }
+  }
+
+  /** Has turns taken until `promise` has settled: what a thread answers comes by promises. */
+  settle<T>(promise: Promise<T>): Promise<T> {
+    return settled(promise, [this]);
+  }
+
+  turn(): void {
+    this.turns();
   }
 
   status(asked: Asked): number {
@@ -257,6 +284,39 @@ export class Bench {
   queueAddress(index = 0): number {
     return this.blk.queueConfigs[index]!.queue;
   }
+}
+
+async function makeDevice(
+  core: Core,
+  context: AioContext,
+  backend: BlockBackend,
+  threads: readonly NearThread[],
+  options: VirtioBlkOptions = {},
+): Promise<VirtioBlk> {
+  if (threads.length === 0) return new VirtioBlk(core, context, backend, options);
+  const mapping = threads.map((iothread) => ({ iothread }));
+  const made = VirtioBlk.realize(core, context, backend, {
+    'iothread-vq-mapping': mapping,
+    ...options,
+  });
+  return settled(made, threads);
+}
+
+/** Lets near threads and contexts have their turns until `promise` has settled. */
+export async function settled<T>(
+  promise: Promise<T>,
+  who: readonly { turn(): unknown }[],
+): Promise<T> {
+  let over = false;
+  const end = () => {
+    over = true;
+  };
+  promise.then(end, end);
+  while (!over) {
+    for (const one of who) one.turn();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  return promise;
 }
 
 /** `length` bytes that differ from place to place and from `seed` to `seed`. */

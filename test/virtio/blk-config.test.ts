@@ -247,7 +247,7 @@ describe('virtio-blk options', () => {
     ['serial', { serial: 'a\0b' }, 'a string without zero characters'],
     ['kick', { kick: 'async' }, 'sync, poll'],
     ['legacyEndian', { legacyEndian: 'middle' }, 'little, big'],
-    ['queuesize', { queuesize: 4 }, 'the options serial, queue-size, num-queues, seg-max'],
+    ['queuesize', { queuesize: 4 }, 'the options serial, queue-size, num-queues, vcpus'],
   ];
 
   async function parts() {

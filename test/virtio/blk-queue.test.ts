@@ -40,16 +40,30 @@ const SIZE = 1 << 20;
 /** A shuffle that is the same each time. */
 const shuffled = (count: number) => Array.from({ length: count }, (_, i) => (i * 17 + 5) % count);
 
-describe.each(engines)('virtio-blk queue, %s', (engine) => {
+const places = engines.flatMap((engine) => [
+  { engine, where: 'main', threads: 0 },
+  { engine, where: 'another thread', threads: 1 },
+]);
+
+describe.each(places)('virtio-blk queue, $engine, served by $where', ({ engine, threads }) => {
   async function start(options: BenchOptions = {}, settles: 'inline' | 'loop' = 'inline') {
     const driver = new ProbeDriver(SIZE, settles);
-    const bench = await Bench.open({ engine, driver, ...options });
+    const bench = await Bench.open({ engine, driver, threads, ...options });
     bench.start();
+    // Until the thread has said that it listens, a kick reaches it in two ways.
+    if (threads > 0) await bench.settle(new Promise((resolve) => setImmediate(resolve)));
     const statuses = (asked: Asked[]) => asked.map((one) => bench.status(one));
     return { bench, driver, statuses };
   }
 
   const late = (options: BenchOptions = {}) => start(options, 'loop');
+
+  /** Main ends by itself what it serves, and what is not begun elsewhere; a thread must say so. */
+  const reset = async (bench: Bench) => {
+    bench.blk.writeStatus(0);
+    if (threads > 0) await bench.settle(bench.blk.idle());
+    expect(bench.blk.status).toBe(0);
+  };
 
   describe('handler loop', () => {
     it('VQ-10 notifications are off while it serves and on afterwards', async () => {
@@ -104,6 +118,7 @@ describe.each(engines)('virtio-blk queue, %s', (engine) => {
       const read = bench.read(0, 512);
       bench.rings[0]!.publish();
       bench.blk.kick(0);
+      if (threads > 0) bench.turns();
       expect(bench.status(read)).toBe(OK);
       expect(bench.ram.getU32(bench.rings[0]!.used) & 1).toBe(1);
     });
@@ -526,7 +541,7 @@ describe.each(engines)('virtio-blk queue, %s', (engine) => {
       bench.kick();
       const epoch = bench.queueWord(QUEUE_EPOCH);
       bench.blk.writeStatus(0);
-      expect(bench.queueWord(QUEUE_EPOCH)).toBe(epoch + 1);
+      expect(bench.queueWord(QUEUE_EPOCH)).toBe(epoch + 2);
       expect([bench.blk.status === 0, bench.blk.resetting]).toEqual([false, true]);
       const before = bench.ram.read(0, 1 << 20);
       driver.settle();
@@ -571,8 +586,7 @@ describe.each(engines)('virtio-blk queue, %s', (engine) => {
       driver.answer = () => void (driver.calls.length === 1 && bench.backend.quiesce());
       const asked = [0, 1, 2].map((sector) => bench.write(sector, pattern(512)));
       bench.kick();
-      bench.blk.writeStatus(0);
-      expect(bench.blk.status).toBe(0);
+      await reset(bench);
       bench.backend.unquiesce();
       bench.turns();
       expect(bench.status(asked[1]!)).toBe(UNANSWERED);
@@ -601,9 +615,8 @@ describe.each(engines)('virtio-blk queue, %s', (engine) => {
       bench.read(0, 512);
       bench.kick();
       driver.settle();
-      bench.context.poll(); // completed; the interrupt waits for the next poll
-      bench.blk.writeStatus(0);
-      expect(bench.blk.status).toBe(0);
+      (bench.threads[0]?.context ?? bench.context).poll(); // completed; the interrupt waits for the next poll
+      await reset(bench);
       bench.start();
       bench.turns();
       expect(bench.interrupts).toEqual([]);
@@ -625,8 +638,8 @@ describe.each(engines)('virtio-blk queue, %s', (engine) => {
       driver.settle();
       bench.turns();
       expect(bench.ram.read(0, 1 << 20)).toEqual(before);
-      await Promise.resolve();
-      await Promise.resolve();
+      await bench.settle(new Promise((resolve) => setImmediate(resolve)));
+      if (threads > 0) bench.turns();
       expect(driver.held).toHaveLength(1);
       driver.settle();
       bench.turns();
@@ -652,7 +665,7 @@ describe.each(engines)('virtio-blk queue, %s', (engine) => {
       ]);
     });
 
-    it('a reset from inside a submit is refused by name', async () => {
+    it.skipIf(threads > 0)('a reset from inside a submit is refused by name', async () => {
       const { bench, driver } = await start();
       let message = '';
       driver.answer = () => {
@@ -696,7 +709,6 @@ describe.each(engines)('virtio-blk queue, %s', (engine) => {
         interrupt: (index) => told.push(`interrupt ${index}`),
         broken: (index, reason, cause) => told.push(`broken ${index}: ${reason} ${cause}`),
       });
-      queue.setRunning(true);
       bench.read(0, 512);
       bench.rings[0]!.publish();
       queue.kick();
@@ -727,7 +739,7 @@ describe.each(engines)('virtio-blk queue, %s', (engine) => {
       expect(bench.queueWord(QUEUE_BROKEN, 1)).toBe(BROKEN_ENGINE);
       expect(bench.queueWord(QUEUE_BROKEN, 0)).toBe(0);
       expect(bench.blk.brokenReason).toBe(BROKEN_ENGINE);
-      expect(bench.blk.brokenCause).toBeInstanceOf(WebAssembly.RuntimeError);
+      expect(bench.blk.brokenCause).toMatchObject({ name: 'RuntimeError', message: 'unreachable' });
       expect(bench.blk.status & 64).toBe(64);
       expect([bench.queueWord(QUEUE_SERVING, 1), bench.configInterrupts]).toEqual([0, 1]);
       bench.blk.writeStatus(0);
@@ -754,8 +766,8 @@ describe.each(engines)('virtio-blk queue, %s', (engine) => {
       bench.turns();
       expect(bench.blk.brokenReason).toBe(BROKEN_ENGINE);
       failing = false;
-      bench.blk.writeStatus(0);
-      expect([bench.blk.status, bench.backend.inFlight]).toEqual([0, 0]);
+      await reset(bench);
+      expect(bench.backend.inFlight).toBe(0);
     });
 
     it('a driver that throws fails its request, not the queue', async () => {

@@ -3,6 +3,7 @@
 import {
   type BlockDriver,
   type BlockRequest,
+  type DriverSpec,
   OP_DISCARD,
   OP_FLUSH,
   OP_READ,
@@ -11,6 +12,7 @@ import {
   PENDING,
   type Settles,
 } from '#src/block/driver';
+import { registerDriver } from '#src/block/registry';
 
 export interface Call {
   readonly op: 'read' | 'write' | 'flush' | 'discard' | 'zero';
@@ -28,8 +30,13 @@ const NAMES = {
   [OP_WRITE_ZEROES]: 'zero',
 } as const;
 
+const probes: ProbeDriver[] = [];
+registerDriver('probe', (_core, options) => probes[options['number'] as number]!);
+
 export class ProbeDriver implements BlockDriver {
   readonly driver = 'probe';
+  /** Another core of this thread may have the same object. */
+  readonly share: DriverSpec;
   readonly threads = 'one';
   readonly settles: Settles;
   readonly alignment: number;
@@ -45,6 +52,7 @@ export class ProbeDriver implements BlockDriver {
   readonly held: BlockRequest[] = [];
 
   constructor(size: number, settles: Settles = 'inline', alignment = 1) {
+    this.share = { driver: 'probe', options: { number: probes.push(this) - 1 } };
     this.bytes = new Uint8Array(size);
     this.settles = settles;
     this.alignment = alignment;
