@@ -4,11 +4,34 @@
  */
 
 // The event loop.
-export type { BottomHalf, BottomHalfHandle } from './aio/bottom-half.ts';
-export { type Clock, ManualClock, realtimeClock } from './aio/clock.ts';
-export { AioContext, type AioContextOptions } from './aio/context.ts';
-export type { EventNotifier } from './aio/event-notifier.ts';
+export { type BottomHalf, type BottomHalfHandle, scheduleRemote } from './aio/bottom-half.ts';
+export { type Clock, Clocks, type ClockType, ManualClock, realtimeClock } from './aio/clock.ts';
+export { CoMutex } from './aio/co-mutex.ts';
+export { CoQueue } from './aio/co-queue.ts';
+export { AioContext, type AioContextOptions, currentContext } from './aio/context.ts';
+export { setPoolLimits } from './aio/context-pool.ts';
+export {
+  Coroutine,
+  CoroutineError,
+  type CoroutineErrorCode,
+  type CoroutineHandle,
+  coYield,
+  currentCoroutine,
+  scheduleCoroutine,
+  type Yielding,
+} from './aio/coroutine.ts';
+export { deferCall, deferCallBegin, deferCallEnd, deferCalls } from './aio/defer-call.ts';
+export { AioError, type AioErrorCode } from './aio/error.ts';
+export { EventNotifier } from './aio/event-notifier.ts';
+export type { AioHandler, AioPoll } from './aio/handlers.ts';
+export { IOThread, type IOThreadInfo, type IOThreadOptions } from './aio/io-thread.ts';
+export type { IOThreadParams } from './aio/io-thread-options.ts';
+export { ReentrancyGuard } from './aio/reentrancy-guard.ts';
+export { runLoop } from './aio/run-loop.ts';
+export { registerService, type Service, type ThreadHome } from './aio/services.ts';
 export type { Timer } from './aio/timer.ts';
+export { waitKick, waitWhile } from './aio/wait.ts';
+export type { NodeWorkerLike, WebWorkerLike, WorkerLike } from './aio/worker-port.ts';
 // Disks: the backend, the contract of a driver, and our drivers.
 export {
   type BackendOptions,
@@ -54,6 +77,22 @@ export {
   openDriver,
   registerDriver,
 } from './block/registry.ts';
+export type { LaneThread, RemoteLane } from './block/remote-lane.ts';
+// A disk without an emulator, and its clients in other threads.
+export type { RequestOptions, WriteZeroesOptions } from './disk/async-disk.ts';
+export { DiskClient } from './disk/client.ts';
+export { DiskClientSync } from './disk/client-sync.ts';
+export {
+  type ConnectOptions,
+  Disk,
+  type DiskStats,
+  openDisk,
+  type QueueFigures,
+} from './disk/disk.ts';
+export { DiskError, type DiskErrorCode } from './disk/error.ts';
+export type { DiskHandle } from './disk/handle.ts';
+export type { DiskOptions } from './disk/options.ts';
+export type { DiskPlatform } from './disk/parts.ts';
 // The core: memory, engine, guest regions.
 export {
   Core,
@@ -89,3 +128,4 @@ export {
   VirtioPci,
   type VirtioPciOptions,
 } from './virtio/virtio-pci.ts';
+export type { VqMapping } from './virtio/vq-mapping.ts';

@@ -4,3 +4,5 @@
  */
 
 export { loadCoreModule, openCore } from './load-module.ts';
+export { openDisk } from './web-disk.ts';
+export { type StartOptions, startIOThread } from './web-threads.ts';

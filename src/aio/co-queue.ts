@@ -26,8 +26,7 @@ export class CoQueue {
    */
   *wait(mutex?: CoMutex): Yielding {
     const self = currentCoroutine();
-    if (!self)
-      throw new CoroutineError('ENOCALLER', 'a queue is waited for outside of a coroutine');
+    if (!self) throw new CoroutineError('ENOCALLER', 'to wait in a queue takes a coroutine');
     this.#waiting.push(self);
     mutex?.unlock();
     while (!this.#woken.delete(self)) yield* coYield();

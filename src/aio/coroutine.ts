@@ -178,7 +178,7 @@ export class Coroutine {
     const from = this.#context;
     if (target === from) return;
     if (target.core.thread !== from.core.thread) {
-      const message = `${this.name} cannot move from '${from.name}' to '${target.name}': another thread`;
+      const message = `${this.name} cannot move to '${target.name}': that is another thread`;
       throw new CoroutineError('ETHREAD', message);
     }
     from.scheduleOneshot(`move of ${this.name}`, () => {
