@@ -199,8 +199,8 @@ export const WRITE_LOG_LOST = 4; // how often entries did not fit, free-running.
 export const WRITE_LOG_USED = 8; // used idx (u16), and the epoch's low half above. Home (atomic)
 export const WRITE_LOG_HEAD = 12; // entries that main has read, free-running. Main (atomic)
 export const WRITE_LOG_FIRST = 16;
-export const WRITE_LOG_ENTRIES = 1024; // a power of two
-export const WRITE_LOG_SIZE = 8208;
+export const WRITE_LOG_ENTRIES = 4096; // a power of two
+export const WRITE_LOG_SIZE = 32784;
 
 // ---- Cluster disk: a memory disk served in place ----------------------------------------------
 //   disk.l1 -> u32[ceil(size / 1 GiB)] of core addresses of level-2 tables (0: all holes)

@@ -12,6 +12,7 @@ import { REGION_ALIGN } from '../layout.ts';
 import { loadCoreModule } from './load-module.ts';
 import { cpuOf, type V86Cpu, type V86Instance } from './v86-machine.ts';
 import { V86PollPoint } from './v86-poll.ts';
+import { unsharePictures } from './v86-screen.ts';
 
 export interface V86CoreOptions {
   /** Default `auto`. */
@@ -53,6 +54,7 @@ export class V86Core {
     const regions = guestRegions(cpu);
     const { engine = 'auto' } = options;
     const memory = cpu.wasm_memory;
+    if (isShared(memory)) unsharePictures(cpu);
     const module = options.module ?? (await defaultModule(engine, memory));
     const core = await Core.open({ engine, module, memory });
     core.setRegions(regions);
@@ -108,18 +110,27 @@ export class V86Core {
 
   /** Returns how many milliseconds it may take until the next call. */
   #turn(): number {
-    if (!this.#wanted && this.#sleep === Number.POSITIVE_INFINITY) return this.#sleep;
+    if (!this.#isWanted() && this.#sleep === Number.POSITIVE_INFINITY) return this.#sleep;
     this.#turning = true;
     try {
       for (let turns = 0; turns < TURNS_MAX; turns++) {
         this.#wanted = false;
         this.context.turn();
-        if (!this.#wanted) return this.#sleep;
+        if (!this.#isWanted()) return this.#sleep;
       }
       return 0;
     } finally {
       this.#turning = false;
     }
+  }
+
+  /**
+   * Other threads cannot call `#onWake`: what they want is in the context's words. Whatever they
+   * say after this look is found at the next poll point, one slice of the CPU later at most; or,
+   * if the CPU halts before, `Atomics.waitAsync` answers in the JavaScript loop (GS-7).
+   */
+  #isWanted(): boolean {
+    return this.#wanted || this.context.wanted;
   }
 }
 

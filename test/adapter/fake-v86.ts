@@ -15,7 +15,7 @@ const CONFIG_ADDRESS_ENABLE = 0x8000_0000;
 export class FakeV86 implements V86Instance {
   readonly cpu: V86Cpu;
   readonly v86: { readonly cpu: unknown; idle: boolean };
-  readonly memory = new WebAssembly.Memory({ initial: 4 + RAM_BYTES / PAGE_BYTES });
+  readonly memory: WebAssembly.Memory;
   /** Guest addresses that v86 was told to translate anew: from, to. */
   readonly dirtied: [from: number, to: number][] = [];
   /** Level of each function's interrupt line, as last told; in order. */
@@ -24,7 +24,9 @@ export class FakeV86 implements V86Instance {
   readonly strayStores: number[] = [];
   readonly #address = new Uint8Array(4);
 
-  constructor(ramOffset = RAM_OFFSET) {
+  constructor(ramOffset = RAM_OFFSET, shared = false) {
+    const initial = 4 + RAM_BYTES / PAGE_BYTES;
+    this.memory = new WebAssembly.Memory({ initial, maximum: 65535, shared });
     this.cpu = this.#makeCpu(ramOffset);
     this.v86 = { cpu: this.cpu, idle: true };
   }

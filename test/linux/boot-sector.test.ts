@@ -48,7 +48,11 @@ describeOn(machine, 'boot sector on our disk', ({ images: all, V86 }) => {
   const { bios, vgaBios, wasm } = all;
   const images = { bios, vgaBios, wasm };
   const guests: Guest[] = [];
-  afterAll(() => Promise.all(guests.map((guest) => guest.destroy())));
+  const disks: V86Blk[] = [];
+  afterAll(async () => {
+    await Promise.all(guests.map((guest) => guest.destroy()));
+    await Promise.all(disks.map((disk) => disk.detach()));
+  });
 
   async function bootFrom(
     sectors: Uint8Array,
@@ -59,9 +63,11 @@ describeOn(machine, 'boot sector on our disk', ({ images: all, V86 }) => {
     const attach = async (emulator: V86Instance) => {
       const disk = { driver: 'memory', options: { size: 1 << 20 } };
       attached = await attachVirtioBlk(emulator, { disk, ...options });
+      disks.push(attached);
       await attached.backend.io.write(0, sectors);
     };
-    const guest = await Guest.powerOn(V86, { images, attach, memorySize: 32 << 20 });
+    const shared = options.iothreads !== undefined;
+    const guest = await Guest.powerOn(V86, { images, attach, shared, memorySize: 32 << 20 });
     guests.push(guest);
     await guest.waitFor(ready, 60_000);
     return { guest, disk: attached! };
@@ -76,11 +82,18 @@ describeOn(machine, 'boot sector on our disk', ({ images: all, V86 }) => {
     { mode: 'transitional', bar: 'io', kick: 'poll' },
     { mode: 'transitional', bar: 'memory', kick: 'poll' },
   ] as const;
-  const cases = engines.flatMap((engine) => places.map((place) => ({ engine, ...place })));
+  const threads = [
+    { mode: 'transitional', bar: 'io', kick: 'sync', iothreads: 1 },
+    { mode: 'modern', bar: 'memory', kick: 'sync', iothreads: 1 },
+    { mode: 'legacy', bar: 'io', kick: 'sync', iothreads: 1 },
+  ] as const;
+  const served = [...places.map((place) => ({ ...place, iothreads: undefined })), ...threads];
+  const cases = engines.flatMap((engine) => served.map((place) => ({ engine, ...place })));
 
   it.each(cases)(
-    'HN-15 is served while it spins: $engine, $mode, $bar BAR, $kick',
-    async (options) => {
+    'HN-15 is served while it spins: $engine, $mode, $bar BAR, $kick, IOThreads: $iothreads',
+    async ({ iothreads, ...place }) => {
+      const options = iothreads ? { ...place, iothreads } : place;
       const { guest, disk } = await bootFrom(bootSectors('from our disk'), verdict, options);
       expect(guest.serial).toBe(`read: from our disk\r\n${BOOT_SECTOR_OK}\r\n`);
       const held = new Uint8Array(4 * 512);
@@ -112,8 +125,9 @@ describeOn(machine, 'boot sector on our disk', ({ images: all, V86 }) => {
   }, 90_000);
 
   it.each(cases)(
-    'runs the code that it read, not what lay there before: $engine, $mode, $bar BAR, $kick',
-    async (options) => {
+    'runs the code that it read, not what was there: $engine, $mode, $bar BAR, $kick, IOThreads: $iothreads',
+    async ({ iothreads, ...place }) => {
+      const options = iothreads ? { ...place, iothreads } : place;
       const { guest } = await bootFrom(staleCodeSectors(), /\n/, options);
       expect(guest.serial).toBe('AB\n');
     },

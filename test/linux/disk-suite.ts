@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import '#src/adapter/node';
 import { attachVirtioBlk, type V86Blk, type V86Instance } from '#src/adapter/v86';
+import type { IOThread } from '#src/aio/io-thread';
 import { attachDisks, type Disks, diskSha256 } from '#src/cli/linux/disks';
 import { Guest } from '#src/cli/linux/guest';
 import {
@@ -23,8 +24,22 @@ const DISK_BYTES = 16 << 20;
 const FILE_BYTES = 4 << 20;
 const STEP_TIMEOUT_MS = 120_000;
 
-export function diskSuite({ images, V86 }: Machine, engine: EngineKind): void {
-  describe.each(['io', 'memory'] as const)('%s BAR', (bar) => {
+export interface DiskSuiteOptions {
+  /** Each takes a boot. Default: both. */
+  readonly bars?: readonly ('io' | 'memory')[];
+  /** IOThreads that serve the disks to write to. Default: none. */
+  readonly iothreads?: number;
+}
+
+export function diskSuite(
+  { images, V86 }: Machine,
+  engine: EngineKind,
+  { bars = ['io', 'memory'], iothreads }: DiskSuiteOptions = {},
+): void {
+  const threads = iothreads === undefined ? {} : { iothreads };
+  const shared = iothreads !== undefined;
+
+  describe.each(bars)('%s BAR', (bar) => {
     const folder = mkdtempSync(join(tmpdir(), 'vblk-disk-'));
     let guest: Guest;
     let disks: Disks;
@@ -33,12 +48,13 @@ export function diskSuite({ images, V86 }: Machine, engine: EngineKind): void {
 
     beforeAll(async () => {
       const attach = async (emulator: V86Instance) => {
-        disks = await attachDisks(emulator, { engine, bar, size: DISK_BYTES });
+        disks = await attachDisks(emulator, { engine, bar, size: DISK_BYTES, iothreads });
         const filename = join(folder, 'disk');
         const options = { filename, create: true, size: FILE_BYTES, aio: 'uv' };
-        file = await attachVirtioBlk(emulator, { engine, bar, disk: { driver: 'file', options } });
+        const disk = { driver: 'file', options };
+        file = await attachVirtioBlk(emulator, { engine, bar, ...threads, disk });
       };
-      guest = await Guest.boot(V86, { images, attach });
+      guest = await Guest.boot(V86, { images, attach, shared });
       scene = deviceScene(guest, disks);
     }, 200_000);
     afterAll(async () => {
@@ -75,6 +91,17 @@ export function diskSuite({ images, V86 }: Machine, engine: EngineKind): void {
       },
       STEP_TIMEOUT_MS,
     );
+
+    it.runIf(shared)('DP-8 is served by IOThreads of its own', () => {
+      expect(disks.readOnly.blk.settings.threads).toEqual([null]);
+      const threads = [disks.writable, file].map(({ blk }) => blk.settings.threads[0] as IOThread);
+      expect(new Set(threads).size).toBe(2);
+      for (const thread of threads) {
+        const { users, sleeps, pollHits } = thread.info();
+        expect(users).toContain('virtio-blk');
+        expect(sleeps + pollHits).toBeGreaterThan(100); // it has been waiting for kicks
+      }
+    });
 
     it('goes away with nothing left behind', async () => {
       const remove = [disks.writable, disks.readOnly].map(

@@ -1,4 +1,7 @@
-/** Serves the test page, the build and the guest's images to a browser on this machine. */
+/**
+ * Serves the test page, the build and the guest's images to a browser on this machine, with the
+ * headers without which a page may not share memory.
+ */
 
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
@@ -16,6 +19,20 @@ const TYPES: Record<string, string> = {
   '.wasm': 'application/wasm',
 };
 
+/** Cross-origin isolation. */
+const ISOLATED = {
+  'cross-origin-opener-policy': 'same-origin',
+  'cross-origin-embedder-policy': 'require-corp',
+};
+
+/** A Worker knows no import map, so the bare name becomes a path, as a bundler would make it. */
+function resolveNames(script: string): string {
+  return script.replaceAll(
+    /(from\s*)(['"])@assemblyscript\/loader\2/g,
+    '$1"/node_modules/@assemblyscript/loader/index.js"',
+  );
+}
+
 export interface PageServer extends AsyncDisposable {
   /** `http://127.0.0.1:port` */
   readonly origin: string;
@@ -27,11 +44,14 @@ export async function servePage(images: Required<GuestImages>): Promise<PageServ
     const image = path.startsWith('/images/') && images[path.slice(8) as keyof GuestImages];
     try {
       if (!image && !SERVED.test(path)) throw new Error('not served');
-      const body = image ? new Uint8Array(image) : await readFile(join(ROOT, path));
       const type = TYPES[extname(path)] ?? 'application/octet-stream';
-      response.writeHead(200, { 'content-type': type, 'content-length': body.length }).end(body);
+      const bytes = image ? new Uint8Array(image) : await readFile(join(ROOT, path));
+      const isScript = type === 'text/javascript';
+      const body = isScript ? Buffer.from(resolveNames(String(bytes))) : bytes;
+      const headers = { 'content-type': type, 'content-length': body.length, ...ISOLATED };
+      response.writeHead(200, headers).end(body);
     } catch {
-      response.writeHead(404).end();
+      response.writeHead(404, ISOLATED).end();
     }
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

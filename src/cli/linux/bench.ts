@@ -18,6 +18,8 @@ import type { DeviceCost } from './stopwatch.ts';
 export interface BenchOptions {
   readonly images: GuestImages;
   readonly engine?: V86BlkOptions['engine'];
+  /** IOThreads for each disk; the guest's memory is shared then. Default: none. */
+  readonly iothreads?: number | undefined;
   /** Rounds of each case. */
   readonly rounds: number;
 }
@@ -37,17 +39,21 @@ export async function bench(
   const { rounds } = options;
   print(`O_DIRECT, one request at a time, ${rounds} rounds; us per request: best, median`);
   print(await timings(V86, options));
+  if (options.iothreads !== undefined) return; // the guest's thread does not serve
   print('\nin the device, as the host sees it: us per random read of 4 KiB, and accesses');
   print(await deviceCosts(options));
 }
 
 /** All disks in one guest. */
 async function timings(V86: V86Constructor, options: BenchOptions): Promise<string> {
-  const { images, rounds } = options;
+  const { images, rounds, iothreads } = options;
+  const disks: V86Blk[] = [];
   const attach = async (emulator: V86Instance) => {
-    for (const bar of BARS) await attachDisk(emulator, bar, options);
+    for (const bar of BARS) disks.push(await attachDisk(emulator, bar, options));
   };
-  const guest = await Guest.boot(V86, { images, ideDisk: new ArrayBuffer(DISK_BYTES), attach });
+  const ideDisk = new ArrayBuffer(DISK_BYTES);
+  const shared = iothreads !== undefined;
+  const guest = await Guest.boot(V86, { images, ideDisk, attach, shared });
   try {
     const rows = [['', "v86's IDE", '', 'port I/O', '', '', 'memory BAR', '', '']];
     for (const measured of CASES) {
@@ -61,6 +67,7 @@ async function timings(V86: V86Constructor, options: BenchOptions): Promise<stri
     return formatTable(rows);
   } finally {
     await guest.destroy();
+    for (const disk of disks) await disk.detach();
   }
 }
 
@@ -98,8 +105,9 @@ async function deviceCost(
 function attachDisk(
   emulator: V86Instance,
   bar: (typeof BARS)[number],
-  { engine }: BenchOptions,
+  { engine, iothreads }: BenchOptions,
 ): Promise<V86Blk> {
   const disk = { driver: 'memory', options: { size: DISK_BYTES } };
-  return attachVirtioBlk(emulator, { engine, bar, disk });
+  const threads = iothreads === undefined ? {} : { iothreads };
+  return attachVirtioBlk(emulator, { engine, bar, ...threads, disk });
 }

@@ -12,22 +12,31 @@ const CHUNK_BYTES = 1 << 20;
 export interface DiskOptions extends Pick<V86BlkOptions, 'engine' | 'bar' | 'mode'> {
   /** Bytes of the disk to write to. */
   readonly size: number;
+  /** IOThreads that serve it; the guest's memory is shared then. Default: none. */
+  readonly iothreads?: number | undefined;
 }
 
 /** The two disks of a demonstration: `vda` and `vdb` in the guest. */
 export interface Disks {
   readonly writable: V86Blk;
   readonly readOnly: V86Blk;
+  /** The writable one is served by an IOThread. */
+  readonly threaded: boolean;
 }
 
-/** Attaches an empty memory disk, and one to look at that has a core of its own. */
+/**
+ * Attaches an empty memory disk, and one to look at that has a core of its own; that one is always
+ * served by the guest's thread.
+ */
 export async function attachDisks(emulator: V86Instance, options: DiskOptions): Promise<Disks> {
-  const { size, ...how } = options;
+  const { size, iothreads, ...how } = options;
   const disk = { driver: 'memory', options: { size } };
-  const writable = await attachVirtioBlk(emulator, { ...how, disk, serial: 'vblk-memory' });
+  const threads = iothreads ? { iothreads } : {};
+  const serial = 'vblk-memory';
+  const writable = await attachVirtioBlk(emulator, { ...how, ...threads, disk, serial });
   const pattern = new PatternDisk(READ_ONLY_BYTES);
   const readOnly = await attachVirtioBlk(emulator, { ...how, disk: pattern });
-  return { writable, readOnly };
+  return { writable, readOnly, threaded: iothreads !== undefined };
 }
 
 /** SHA-256 of a whole disk as the host reads it, in hexadecimal. */

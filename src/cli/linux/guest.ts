@@ -4,6 +4,7 @@
  */
 
 import type { V86Instance } from '../../adapter/v86-machine.ts';
+import { sharedWasm } from '../../adapter/v86-shared.ts';
 import { DONE, READY, RUN } from './initramfs.ts';
 
 /** The bytes a guest is made of. */
@@ -36,6 +37,8 @@ export interface GuestOptions {
   /** A disk on v86's own IDE controller; v86 writes into this buffer. */
   readonly ideDisk?: ArrayBuffer;
   readonly acpi?: boolean;
+  /** Its memory is shared: IOThreads can serve its disks. Default false. */
+  readonly shared?: boolean;
   /** Called before the first instruction: BIOS and kernel find what is attached here. */
   readonly attach?: (emulator: V86Instance) => unknown;
   /** Each complete line that the guest prints, without its end. */
@@ -176,11 +179,12 @@ export class Guest {
 
 function v86Options(options: GuestOptions): Record<string, unknown> {
   const { images } = options;
+  const unshared = async (imports: WebAssembly.Imports) => {
+    const module = await WebAssembly.compile(images.wasm);
+    return (await WebAssembly.instantiate(module, imports)).exports;
+  };
   return {
-    wasm_fn: async (imports: WebAssembly.Imports) => {
-      const module = await WebAssembly.compile(images.wasm);
-      return (await WebAssembly.instantiate(module, imports)).exports;
-    },
+    wasm_fn: options.shared ? sharedWasm(images.wasm) : unshared,
     memory_size: options.memorySize ?? 128 * MIB,
     vga_memory_size: 2 * MIB,
     bios: { buffer: images.bios },

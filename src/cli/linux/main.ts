@@ -2,7 +2,12 @@
 
 import { parseArgs } from 'node:util';
 
-import { attachVirtioBlk, type V86BlkOptions, type V86Instance } from '../../adapter/v86.ts';
+import {
+  attachVirtioBlk,
+  type V86Blk,
+  type V86BlkOptions,
+  type V86Instance,
+} from '../../adapter/v86.ts';
 import { bench } from './bench.ts';
 import { BOOT_SECTOR_FAILED, BOOT_SECTOR_OK, bootSectors } from './boot-sector.ts';
 import { MissingError } from './debian.ts';
@@ -12,18 +17,19 @@ import { linuxImages, loadV86 } from './images.ts';
 import { DONE } from './initramfs.ts';
 import { DEVICE_STEPS, deviceScene, FILE_SYSTEM_STEPS } from './steps.ts';
 
-const USAGE = `npm run linux -- [--bench] [--engine auto|wasm|js] [--bar io|memory]
+const USAGE = `npm run linux -- [--bench] [--engine auto|wasm|js] [--bar io|memory] [--iothread]
 
-  --bench    times O_DIRECT reads and writes in the guest, against v86's own disk
-  --engine   what serves the disks (default: auto)
-  --bar      how the guest reaches their registers (default: io)
+  --bench     times O_DIRECT reads and writes in the guest, against v86's own disk
+  --engine    what serves the disks (default: auto)
+  --bar       how the guest reaches their registers (default: io)
+  --iothread  the disk is served by a Worker, on memory that it shares with the guest
 `;
 
 const DISK_BYTES = 32 << 20;
 const BENCH_ROUNDS = 25;
 const BOOT_SECTOR_TIMEOUT_MS = 60_000;
 
-type Choice = Pick<V86BlkOptions, 'engine' | 'bar'>;
+type Choice = Pick<V86BlkOptions, 'engine' | 'bar'> & { readonly iothreads: number | undefined };
 
 interface Options extends Choice {
   readonly bench: boolean;
@@ -38,34 +44,40 @@ async function main(args: string[]): Promise<void> {
   }
   const images = await linuxImages((line) => console.log(line));
   const V86 = await loadV86();
-  const { engine, bar } = options;
+  const { engine, bar, iothreads } = options;
   if (options.bench) {
-    await bench(V86, { images, engine, rounds: BENCH_ROUNDS }, (text) => console.log(text));
+    const choice = { images, engine, iothreads, rounds: BENCH_ROUNDS };
+    await bench(V86, choice, (text) => console.log(text));
     return;
   }
-  await showBootSector(V86, images, { engine, bar });
-  await showLinux(V86, images, { engine, bar });
+  await showBootSector(V86, images, { engine, bar, iothreads });
+  await showLinux(V86, images, { engine, bar, iothreads });
 }
 
 /** The BIOS boots from the disk and works it with a driver of its own. */
 async function showBootSector(
   V86: V86Constructor,
   { bios, vgaBios, wasm }: GuestImages,
-  { engine, bar }: Choice,
+  { engine, bar, iothreads }: Choice,
 ): Promise<void> {
   console.log('a boot sector, through the virtio driver of SeaBIOS');
+  let attached: V86Blk | undefined;
   const attach = async (emulator: V86Instance) => {
     const disk = { driver: 'memory', options: { size: DISK_BYTES } };
-    const { backend } = await attachVirtioBlk(emulator, { engine, bar, disk });
-    await backend.io.write(0, bootSectors('hello from the disk'));
+    const threads = iothreads ? { iothreads } : {};
+    attached = await attachVirtioBlk(emulator, { engine, bar, ...threads, disk });
+    await attached.backend.io.write(0, bootSectors('hello from the disk'));
   };
-  const guest = await Guest.powerOn(V86, { images: { bios, vgaBios, wasm }, attach, onLine });
+  const shared = iothreads !== undefined;
+  const options = { images: { bios, vgaBios, wasm }, attach, shared, onLine };
+  const guest = await Guest.powerOn(V86, options);
   try {
     const verdict = new RegExp(`(${BOOT_SECTOR_OK}|${BOOT_SECTOR_FAILED})\r\n`);
     const [, line] = await guest.waitFor(verdict, BOOT_SECTOR_TIMEOUT_MS);
     if (line !== BOOT_SECTOR_OK) throw new Error('the boot sector failed');
   } finally {
     await guest.destroy();
+    await attached?.detach();
   }
 }
 
@@ -76,11 +88,13 @@ async function showLinux(V86: V86Constructor, images: GuestImages, choice: Choic
     disks = await attachDisks(emulator, { ...choice, size: DISK_BYTES });
   };
   const started = performance.now();
-  const guest = await Guest.boot(V86, { images, attach, onLine });
+  const shared = choice.iothreads !== undefined;
+  const guest = await Guest.boot(V86, { images, attach, shared, onLine });
   try {
     const { engine, reason } = disks!.writable.core.choice;
     const seconds = ((performance.now() - started) / 1000).toFixed(1);
     console.log(`booted in ${seconds} s; the disks are served by the ${engine} engine (${reason})`);
+    if (disks!.threaded) console.log('and the one to write to by an IOThread');
     const scene = deviceScene(guest, disks!);
     for (const step of [...FILE_SYSTEM_STEPS, ...DEVICE_STEPS]) {
       console.log(`  ${step.title}`);
@@ -88,6 +102,8 @@ async function showLinux(V86: V86Constructor, images: GuestImages, choice: Choic
     }
   } finally {
     await guest.destroy();
+    await disks?.writable.detach();
+    await disks?.readOnly.detach();
   }
 }
 
@@ -105,12 +121,14 @@ function parseOptions(args: string[]): Options {
         help: { type: 'boolean', short: 'h', default: false },
         engine: { type: 'string', default: 'auto' },
         bar: { type: 'string', default: 'io' },
+        iothread: { type: 'boolean', default: false },
       },
     });
     return {
       bench: values.bench,
       help: values.help,
       engine: oneOf('engine', values.engine, ['auto', 'wasm', 'js'] as const),
+      iothreads: values.iothread ? 1 : undefined,
       bar: oneOf('bar', values.bar, ['io', 'memory'] as const),
     };
   } catch (error) {

@@ -115,14 +115,16 @@ export const DEVICE_STEPS: readonly Step<DeviceScene>[] = [
     },
   },
   {
-    title: 'discards, and the host gets its memory back',
+    title: 'discards, and the host gets its memory back if one thread serves',
     async run({ guest, disk, hostSha256, disks }) {
       const before = clustersOf(disks.writable.backend);
       await guest.ask(`blkdiscard /dev/${disk}`);
       const after = clustersOf(disks.writable.backend);
-      if (before === 0 || after !== 0) throw new Error(`${before} clusters, then ${after}`);
+      // With several threads inside a memory disk, no cluster can be freed: discard does nothing.
+      const left = disks.threaded ? before : 0;
+      if (before === 0 || after !== left) throw new Error(`${before} clusters, then ${after}`);
       await wholeDisk(guest, disk, hostSha256);
-      return `${before} clusters of 64 KiB, then none`;
+      return `${before} clusters of 64 KiB, then ${after}`;
     },
   },
   {
