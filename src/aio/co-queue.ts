@@ -43,8 +43,8 @@ export class CoQueue {
   }
 
   /**
-   * As `enterNext` for a coroutine that holds `mutex`: lets go of it around the wake-up, so that the
-   * woken one can take it.
+   * As `enterNext` for a coroutine that holds `mutex`: lets go of it around the wake-up, so that
+   * the woken one can take it.
    */
   *enterNextUnlocked(mutex: CoMutex): Yielding<boolean> {
     if (this.empty) return false;

@@ -36,7 +36,7 @@ describe('the packed package', () => {
 
   it('holds what runs and nothing else', () => {
     const allowed =
-      /^(build\/dist\/.*\.js(\.map)?|build\/.*\.(d\.ts|wasm)|package\.json|README\.md|LICENSE|CHANGELOG\.md)$/;
+      /^(build\/dist\/.*\.js(\.map)?|build\/.*\.(d\.ts|wasm)|package\.json|README\.md|LICENSE(-APACHE)?|NOTICE|CHANGELOG\.md)$/;
     expect(files.filter((path) => !allowed.test(path))).toEqual([]);
     expect(files).toContain('build/core.wasm');
     expect(files).toContain('build/core.shared.wasm');
