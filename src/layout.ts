@@ -323,6 +323,10 @@ export const WORK_FREE = 0;
 export const WORK_QUEUED = 1;
 export const WORK_ACTIVE = 2;
 export const WORK_DONE = 3;
+// Behind the requests: POOL_CAPACITY words, one for each of the first so many Workers: what it is
+// doing, or number + 1 of its request. Its own, and the owner's when it has died (atomic)
+export const WORKER_LOOKS = 0;
+export const WORKER_SLEEPS = -1; // counted in POOL_IDLE
 
 // ---- Bottom-half slot -------------------------------------------------------------------------
 // FLAGS: BH_* in the low 8 bits, the slot's generation above. Any thread (atomic)

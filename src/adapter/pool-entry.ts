@@ -21,7 +21,7 @@ async function serve(start: PoolStart): Promise<void> {
   try {
     const core = await Core.attach(start.core);
     say({ type: 'ready' });
-    runPoolWorker(core, start.pool, start.idleMs);
+    runPoolWorker(core, start.pool, start.idleMs, start.number);
     say({ type: 'left' });
   } catch (error) {
     say({ type: 'failed', error: encodeError(error) });

@@ -159,7 +159,9 @@ export class Coroutine {
     let outcome: { value: T } | { error: unknown } | undefined;
     const settle = (how: { value: T } | { error: unknown }) => {
       outcome = how;
-      this.schedule();
+      // Whoever has it scheduled already carries it on as well.
+      const state = Atomics.load(this.#context.core.i32, this.#scheduledAt());
+      if (state === COROUTINE_IDLE) this.schedule();
     };
     promise.then(
       (value) => settle({ value }),

@@ -25,10 +25,15 @@ type CallMessage = DownMessage & { type: 'call' };
 export async function runIOThread(parent: ParentLike): Promise<void> {
   const first = new Answer<StartMessage>();
   let home: Home | null = null;
-  const port = new ParentPort(parent, (data) => {
-    if (home) home.receive(data as DownMessage);
-    else first.resolve(data as StartMessage);
-  });
+  const port = new ParentPort(
+    parent,
+    (data) => {
+      if (home) home.receive(data as DownMessage);
+      else first.resolve(data as StartMessage);
+    },
+    // Nobody knows whose call it was: main ends the thread.
+    () => say({ type: 'died', error: encodeError(new Error('a message could not be read')) }),
+  );
   const say = (message: UpMessage) => port.post(message);
   try {
     home = await Home.open(await first.promise, say);
@@ -36,6 +41,7 @@ export async function runIOThread(parent: ParentLike): Promise<void> {
     const error = await home.run();
     say({ type: 'stopped', error: error === null ? null : encodeError(error) });
   } catch (error) {
+    home?.context.leaveLoop(); // no turn comes any more: main takes what it has away
     say({ type: 'died', error: encodeError(error) });
   }
   port.close();

@@ -54,10 +54,11 @@ let made = 0;
 
 export class IOThread {
   readonly id: string;
+  /** The core that it was started for. */
+  readonly core: Core;
   /** Address of its AioContext. */
   readonly context: number;
 
-  readonly #core: Core;
   readonly #port: WorkerPort;
   readonly #patience: number;
   readonly #spinner: Spinner = {
@@ -70,6 +71,7 @@ export class IOThread {
   readonly #ready = new Answer<void>();
   /** Nothing more comes from the thread: it has stopped, died or exited. */
   readonly #silent = new Answer<void>();
+  readonly #ended = new Answer<void>();
   #params: CheckedParams;
   #threadNumber = 0;
   #polling = true;
@@ -99,6 +101,7 @@ export class IOThread {
     let thread: IOThread;
     try {
       const worker = typeof options.worker === 'function' ? options.worker() : options.worker;
+      if (!worker) throw new RangeError('worker: a Worker, or what makes one, is needed');
       thread = new IOThread(core, context, worker, params, options);
     } catch (error) {
       AioContext.release(core, context);
@@ -117,7 +120,7 @@ export class IOThread {
   ) {
     this.id = options.id ?? `iothread${made++}`;
     this.context = context;
-    this.#core = core;
+    this.core = core;
     this.#params = params;
     this.#patience = options['stop-patience'] ?? STOP_PATIENCE_MS;
     this.#port = new WorkerPort(worker, {
@@ -130,6 +133,11 @@ export class IOThread {
   /** The thread's number in the core: which thread is home of a context. */
   get threadNumber(): number {
     return this.#threadNumber;
+  }
+
+  /** Resolves when the Worker has ended: nothing of it touches core memory any more. */
+  get ended(): Promise<void> {
+    return this.#ended.promise;
   }
 
   // ---- Who uses it ----------------------------------------------------------------------------
@@ -200,7 +208,7 @@ export class IOThread {
       'thread-id': this.#threadNumber,
       ...this.#params,
       polling: this.#polling,
-      ...(this.#figures ?? contextFigures(this.#core, this.context)),
+      ...(this.#figures ?? contextFigures(this.core, this.context)),
       users: [...this.#users.keys()],
     };
   }
@@ -234,19 +242,25 @@ export class IOThread {
       this.#state = 'stopping';
       spinners.remove(this.#spinner);
       // The word first: a thread that the mail wakes finds it. It is never cleared.
-      Atomics.store(this.#core.i32, (this.context + CONTEXT_STOP) >>> 2, 1);
+      Atomics.store(this.core.i32, (this.context + CONTEXT_STOP) >>> 2, 1);
       this.#mail({ type: 'stop' });
       this.#cutOff = !(await within(this.#silent.promise, this.#patience));
     }
     this.#state = 'stopped';
-    await this.#port.terminate();
+    await this.#end();
     const message = `iothread '${this.id}' has been stopped`;
     this.#calls.rejectAll(new AioError('ESHUTDOWN', message));
     // A thread that was cut off may still be inside a call: Deno and Bun cannot interrupt one.
-    this.#figures = contextFigures(this.#core, this.context);
-    if (this.#left) AioContext.release(this.#core, this.context);
+    this.#figures = contextFigures(this.core, this.context);
+    if (this.#left) AioContext.release(this.core, this.context);
     this.#port.release();
     if (!dead && this.#complaint) throw this.#complaint;
+  }
+
+  /** Terminates the Worker. Once is enough: a platform may answer a second time at once. */
+  #end(): Promise<void> {
+    void this.#port.terminate().then(this.#ended.resolve, this.#ended.reject);
+    return this.#ended.promise;
   }
 
   // ---- What comes from the thread -------------------------------------------------------------
@@ -257,7 +271,7 @@ export class IOThread {
     this.#port.hold();
     try {
       const limits = this.#poolLimits();
-      const core = this.#core.handle();
+      const core = this.core.handle();
       this.#port.post({ type: 'start', id: this.id, core, context: this.context, limits });
       await this.#ready.promise;
     } catch (error) {
@@ -313,7 +327,7 @@ export class IOThread {
     this.#calls.rejectAll(error);
     this.#complaint = error;
     this.#silent.resolve();
-    void this.#port.terminate();
+    this.#end();
     if (untold) this.#tell('died', error);
   }
 
@@ -326,13 +340,13 @@ export class IOThread {
   /** The message first, then the count, then the wake-up: a thread that saw the count waits. */
   #mail(message: DownMessage, transfer?: readonly object[]): void {
     this.#port.post(message, transfer);
-    if (this.#core.engine.mailSent(this.context) === 1) wakeContext(this.#core, this.context);
+    if (this.core.engine.mailSent(this.context) === 1) wakeContext(this.core, this.context);
   }
 
   /** The thread goes by the new numbers at once (NT-10). */
   #writeParams(): void {
     const params = this.#params;
-    setPollParams(this.#core, this.context, {
+    setPollParams(this.core, this.context, {
       maxNs: this.#polling ? params['poll-max-ns'] : 0,
       grow: params['poll-grow'],
       shrink: params['poll-shrink'],

@@ -5,20 +5,24 @@
 export class LivelyProcess {
   #references = 0;
   #timer: ReturnType<typeof setInterval> | null = null;
+  #closed = false;
 
   ref(): void {
+    if (this.#closed) return;
     this.#references += 1;
     this.#timer ??= setInterval(() => {}, FAR_MS);
   }
 
   unref(): void {
+    if (this.#closed) return;
     if (this.#references === 0) throw new Error('more unref than ref');
     this.#references -= 1;
     if (this.#references === 0) this.#stop();
   }
 
+  /** Who still holds it holds it no more. */
   close(): void {
-    this.#references = 0;
+    this.#closed = true;
     this.#stop();
   }
 

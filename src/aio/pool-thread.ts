@@ -17,6 +17,8 @@ export interface PoolStart {
   readonly pool: number;
   /** ms after which it leaves if it is idle and one of more than POOL_MIN. */
   readonly idleMs: number;
+  /** Which of the Workers that live it is, from 0 on. */
+  readonly number: number;
 }
 
 /** What a Worker says. `left`: it has counted itself down and takes no more. */

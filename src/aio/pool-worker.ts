@@ -11,7 +11,6 @@ import {
   POOL_IDLE,
   POOL_MAX,
   POOL_MIN,
-  POOL_REQUESTS,
   POOL_STOP,
   POOL_TAIL,
   POOL_WAKE,
@@ -24,8 +23,10 @@ import {
   WORK_OFFSET_HI,
   WORK_OFFSET_LO,
   WORK_OP,
-  WORK_SIZE,
+  WORKER_LOOKS,
+  WORKER_SLEEPS,
 } from '../layout.ts';
+import { workAt, workerAt } from './pool-block.ts';
 import { wakeContext } from './wake.ts';
 
 /** A request as an operation sees it. Offsets and lengths: bytes. */
@@ -54,10 +55,11 @@ export function registerWork(op: number, perform: PerformWork): void {
 
 /**
  * Serves the pool whose words lie at `pool` until it is stopped, until there are more Workers than
- * it may have, or until none was needed for `idleMs`. The owner has counted this Worker.
+ * it may have, or until none was needed for `idleMs`. The owner has counted this Worker, which is
+ * `number` of those that live: there it looks if the Worker dies.
  */
-export function runPoolWorker(core: Core, pool: number, idleMs: number): void {
-  const worker = new Loop(core, pool, idleMs);
+export function runPoolWorker(core: Core, pool: number, idleMs: number, number?: number): void {
+  const worker = new Loop(core, pool, idleMs, number ?? Number.POSITIVE_INFINITY);
   do worker.serve();
   while (!worker.leave());
 }
@@ -66,11 +68,14 @@ class Loop {
   readonly #core: Core;
   readonly #pool: number;
   readonly #idleMs: number;
+  /** Core address of what it is doing (WORKER_*); 0: nobody looks. */
+  readonly #doing: number;
 
-  constructor(core: Core, pool: number, idleMs: number) {
+  constructor(core: Core, pool: number, idleMs: number, number: number) {
     this.#core = core;
     this.#pool = pool;
     this.#idleMs = idleMs;
+    this.#doing = workerAt(core, pool, number);
   }
 
   /** Does what there is to do, and returns when this Worker should leave. */
@@ -96,6 +101,7 @@ class Loop {
   }
 
   #perform(number: number): void {
+    this.#do(number + 1);
     const work = this.#read(number);
     const { engine } = this.#core;
     let result: number;
@@ -104,6 +110,7 @@ class Loop {
     } catch {
       result = -EIO;
     }
+    this.#do(WORKER_LOOKS); // before: from there on the request may be somebody else's
     if (engine.poolDone(this.#pool, number, result) !== 1) return;
     wakeContext(this.#core, this.#get(POOL_CONTEXT));
   }
@@ -114,11 +121,13 @@ class Loop {
     const word = (this.#pool + POOL_WAKE) >>> 2;
     const seen = Atomics.load(i32, word);
     // First counted as idle, then looked: a submit in between either sees us or is seen.
+    this.#do(WORKER_SLEEPS);
     this.#add(POOL_IDLE, 1);
     const nothing = this.#get(POOL_HEAD) === this.#get(POOL_TAIL);
     const stays = !this.#get(POOL_STOP) && this.#get(POOL_WORKERS) <= this.#get(POOL_MAX);
     const answer = nothing && stays ? Atomics.wait(i32, word, seen, this.#idleMs) : 'ok';
     this.#add(POOL_IDLE, -1);
+    this.#do(WORKER_LOOKS);
     return answer !== 'timed-out' || this.#get(POOL_WORKERS) <= this.#get(POOL_MIN);
   }
 
@@ -142,7 +151,7 @@ class Loop {
 
   #read(number: number): Work {
     const { u32 } = this.#core;
-    const at = this.#get(POOL_REQUESTS) + number * WORK_SIZE;
+    const at = workAt(this.#core, this.#pool, number);
     const word = (field: number): number => u32[(at + field) >>> 2] as number;
     return {
       op: word(WORK_OP),
@@ -152,6 +161,10 @@ class Loop {
       address: word(WORK_ADDRESS),
       flags: word(WORK_FLAGS),
     };
+  }
+
+  #do(what: number): void {
+    if (this.#doing !== 0) Atomics.store(this.#core.i32, this.#doing >>> 2, what);
   }
 
   #get(field: number): number {

@@ -8,15 +8,12 @@
 import type { Core } from '../engine/core.ts';
 import {
   CONTEXT_HOME,
-  POOL_CAPACITY,
   POOL_CONTEXT,
   POOL_GENERATION,
   POOL_HEAD,
+  POOL_IDLE,
   POOL_MAX,
   POOL_MIN,
-  POOL_REQUESTS,
-  POOL_RING,
-  POOL_SIZE,
   POOL_SLOT,
   POOL_STOP,
   POOL_TAIL,
@@ -33,12 +30,14 @@ import {
   WORK_OFFSET_LO,
   WORK_OP,
   WORK_RESULT,
-  WORK_SIZE,
   WORK_STATE,
+  WORKER_LOOKS,
+  WORKER_SLEEPS,
 } from '../layout.ts';
 import type { BottomHalf } from './bottom-half.ts';
 import type { AioContext } from './context.ts';
 import { AioError } from './error.ts';
+import { allocatePool, REQUESTS, resetPool, workAt, workerAt } from './pool-block.ts';
 import { PoolWorker } from './pool-thread.ts';
 import type { PoolLimits } from './thread-messages.ts';
 import type { WorkerLike } from './worker-port.ts';
@@ -75,8 +74,6 @@ export interface PoolRequest {
   done: ((result: number) => void) | null;
 }
 
-/** Requests that Workers may know of at once; the others wait. A power of two. */
-const REQUESTS = 64;
 const WAITS = -1;
 const ENDED = -2;
 const WORD = 0x1_0000_0000;
@@ -84,16 +81,6 @@ const IDLE_MS = 10_000;
 const DEFAULT_LIMITS: PoolLimits = { min: 0, max: 4 };
 const EIO = 5;
 const ECANCELED = 125;
-
-/** Allocates the words of a pool, in one piece: for `core.free`. Main. */
-export function allocatePool(core: Core): number {
-  const pool = core.allocate(POOL_SIZE + REQUESTS * 4 + REQUESTS * WORK_SIZE);
-  const { u32 } = core;
-  u32[(pool + POOL_CAPACITY) >>> 2] = REQUESTS;
-  u32[(pool + POOL_RING) >>> 2] = pool + POOL_SIZE;
-  u32[(pool + POOL_REQUESTS) >>> 2] = pool + POOL_SIZE + REQUESTS * 4;
-  return pool;
-}
 
 export class ThreadPool {
   readonly context: AioContext;
@@ -110,7 +97,8 @@ export class ThreadPool {
   #waiting: PoolRequest[] = [];
   /** Cancelled before they had a number; called back by the bottom half, as all are. */
   #cancelled: PoolRequest[] = [];
-  readonly #workers = new Set<PoolWorker>();
+  /** And the number of each. */
+  readonly #workers = new Map<PoolWorker, number>();
   #outstanding = 0;
   /** Those that have a number. */
   #passed = 0;
@@ -128,7 +116,7 @@ export class ThreadPool {
     this.address = options.block ?? allocatePool(core);
     this.#bottomHalf = context.bottomHalf('thread pool', () => this.#complete());
     const { slot, generation } = this.#bottomHalf.handle;
-    this.#reset();
+    resetPool(core, this.address);
     this.#set(POOL_CONTEXT, context.address);
     this.#set(POOL_SLOT, slot);
     this.#set(POOL_GENERATION, generation);
@@ -165,7 +153,7 @@ export class ThreadPool {
     this.#checkThread();
     const wanted = Math.max(1, this.limits.min);
     while (this.workers < wanted) this.#spawn();
-    await Promise.all([...this.#workers].map((worker) => worker.ready));
+    await Promise.all([...this.#workers.keys()].map((worker) => worker.ready));
   }
 
   /**
@@ -217,7 +205,7 @@ export class ThreadPool {
     this.#set(POOL_MIN, 0);
     this.#wakeWorkers();
     this.context.addLoopUser(); // that they have left, they say through the JavaScript loop
-    await Promise.all([...this.#workers].map((worker) => worker.gone));
+    await Promise.all([...this.#workers.keys()].map((worker) => worker.gone));
     this.context.removeLoopUser();
     this.#bottomHalf.delete();
     if (this.#owned) this.#core.free(this.address);
@@ -253,7 +241,7 @@ export class ThreadPool {
       [WORK_LENGTH_HI, Math.floor(length / WORD)],
       [WORK_FLAGS, flags],
     ];
-    const at = this.#workAt(number);
+    const at = workAt(this.#core, this.address, number);
     for (const [field, value] of words) u32[(at + field) >>> 2] = value;
   }
 
@@ -277,7 +265,9 @@ export class ThreadPool {
     const number = this.#core.engine.poolReap(this.address, 0);
     if (number >= 0) {
       const request = this.#requests[number] as PoolRequest;
-      const result = this.#core.i32[(this.#workAt(number) + WORK_RESULT) >>> 2] as number;
+      const result = this.#core.i32[
+        (workAt(this.#core, this.address, number) + WORK_RESULT) >>> 2
+      ] as number;
       this.#requests[number] = null;
       this.#passed -= 1;
       this.#freeNumbers.push(number);
@@ -305,30 +295,50 @@ export class ThreadPool {
   }
 
   #spawn(): void {
+    const taken = [...this.#workers.values()];
+    let number = 0;
+    while (taken.includes(number)) number++;
     const worker = new PoolWorker(this.context, this.#createWorker, {
       type: 'start',
       core: this.#core.handle(),
       pool: this.address,
       idleMs: this.#idleMs,
+      number,
     });
-    this.#workers.add(worker);
+    this.#workers.set(worker, number);
     Atomics.add(this.#core.i32, (this.address + POOL_WORKERS) >>> 2, 1);
     worker.gone.then((left) => {
       this.#workers.delete(worker);
-      if (!left) Atomics.sub(this.#core.i32, (this.address + POOL_WORKERS) >>> 2, 1);
+      if (!left) this.#bury(number);
       if (this.workers === 0 && this.#workers.size === 0 && this.#passed > 0) this.#failAll();
     });
   }
 
+  /** A Worker has died, or could not be made: what it was doing fails. Others go on. */
+  #bury(number: number): void {
+    const { i32 } = this.#core;
+    Atomics.sub(i32, (this.address + POOL_WORKERS) >>> 2, 1);
+    const word = workerAt(this.#core, this.address, number);
+    const doing = word === 0 ? WORKER_LOOKS : Atomics.exchange(i32, word >>> 2, WORKER_LOOKS);
+    if (doing === WORKER_SLEEPS) Atomics.sub(i32, (this.address + POOL_IDLE) >>> 2, 1);
+    if (doing > 0) this.#fail(doing - 1);
+  }
+
+  /** Of a Worker that has died. */
+  #fail(number: number): void {
+    const { i32 } = this.#core;
+    const at = workAt(this.#core, this.address, number);
+    if (Atomics.load(i32, (at + WORK_STATE) >>> 2) !== WORK_ACTIVE) return;
+    i32[(at + WORK_RESULT) >>> 2] = -EIO;
+    Atomics.store(i32, (at + WORK_STATE) >>> 2, WORK_DONE);
+    this.#bottomHalf.schedule();
+  }
+
   /** Workers have died or could not be made, and none is left: what was submitted fails. */
   #failAll(): void {
-    const { i32, engine } = this.#core;
+    const { engine } = this.#core;
     this.#requests.forEach((request, number) => {
-      if (!request || engine.poolCancel(this.address, number, -EIO)) return;
-      const at = this.#workAt(number);
-      if (Atomics.load(i32, (at + WORK_STATE) >>> 2) !== WORK_ACTIVE) return;
-      i32[(at + WORK_RESULT) >>> 2] = -EIO;
-      Atomics.store(i32, (at + WORK_STATE) >>> 2, WORK_DONE);
+      if (request && !engine.poolCancel(this.address, number, -EIO)) this.#fail(number);
     });
     // The ring holds only what has just been failed: nobody is left to pass it.
     this.#set(POOL_HEAD, this.#get(POOL_TAIL));
@@ -342,20 +352,6 @@ export class ThreadPool {
   }
 
   // ---- Words ------------------------------------------------------------------------------------
-
-  /** Another pool may have used the words before. */
-  #reset(): void {
-    const { u32 } = this.#core;
-    const keep = [POOL_CAPACITY, POOL_RING, POOL_REQUESTS];
-    for (let field = 0; field < POOL_SIZE; field += 4) {
-      if (!keep.includes(field)) u32[(this.address + field) >>> 2] = 0;
-    }
-    for (let i = 0; i < REQUESTS; i++) u32[(this.#workAt(i) + WORK_STATE) >>> 2] = 0;
-  }
-
-  #workAt(number: number): number {
-    return this.#get(POOL_REQUESTS) + number * WORK_SIZE;
-  }
 
   #get(field: number): number {
     return Atomics.load(this.#core.u32, (this.address + field) >>> 2);

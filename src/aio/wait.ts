@@ -13,6 +13,7 @@ import { wakeContext } from './wake.ts';
 
 /** Main's context of each core that was opened on this thread: the one that is kicked. */
 const mains = new WeakMap<Core, AioContext>();
+const closed = new WeakSet<AioContext>();
 
 /** The core that was opened is the first of its memory. */
 const isMain = (core: Core): boolean => core.thread === 1;
@@ -25,7 +26,9 @@ export function becomeMain(context: AioContext): void {
   Atomics.store(core.u32, (core.header + CORE_HEADER_MAIN) >>> 2, address);
 }
 
+/** The context is closed. */
 export function resignMain(context: AioContext): void {
+  closed.add(context);
   const { core } = context;
   if (mains.get(core) !== context) return;
   mains.delete(core);
@@ -35,7 +38,8 @@ export function resignMain(context: AioContext): void {
 /**
  * Resolves when `condition` is false. It is read again after each turn of main's context, and
  * whoever changes it on another thread calls `waitKick` afterwards. Main only: from another thread
- * it throws AioError EDEADLK, for two that wait for each other would wait for ever (NT-6).
+ * it throws AioError EDEADLK, for two that wait for each other would wait for ever (NT-6). Rejects
+ * with ESHUTDOWN if the context is closed meanwhile.
  */
 export async function waitWhile(context: AioContext, condition: () => boolean): Promise<void> {
   const { core, name } = context;
@@ -54,6 +58,7 @@ export async function waitWhile(context: AioContext, condition: () => boolean): 
       if (!held) context.ref();
       held = true;
       await (mains.get(core) as AioContext).nextTurn();
+      if (closed.has(context)) throw new AioError('ESHUTDOWN', `context '${name}' is closed`);
     }
   } finally {
     if (held) context.unref();

@@ -101,10 +101,16 @@ export interface ParentLike {
 export class ParentPort {
   readonly #parent: ParentLike;
 
-  constructor(parent: ParentLike, listener: (data: unknown) => void) {
+  /** `unread` is told of a message that could not be read: its sender waits for an answer. */
+  constructor(parent: ParentLike, listener: (data: unknown) => void, unread: () => void) {
     this.#parent = parent;
-    if (parent.on) parent.on('message', (data: unknown) => listener(data));
-    else parent.addEventListener?.('message', (event: { data: unknown }) => listener(event.data));
+    if (parent.on) {
+      parent.on('message', (data: unknown) => listener(data));
+      parent.on('messageerror', unread);
+    } else {
+      parent.addEventListener?.('message', (event: { data: unknown }) => listener(event.data));
+      parent.addEventListener?.('messageerror', unread);
+    }
   }
 
   post(message: unknown, transfer: readonly object[] = []): void {

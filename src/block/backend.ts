@@ -22,8 +22,10 @@ import {
   BACKEND_WAKE,
   BACKEND_WAKE_GENERATION,
   BACKEND_WAKE_SLOT,
+  LANE_SIZE,
 } from '../layout.ts';
 import { SECTOR_SIZE } from '../spec.ts';
+import { checkBlockSize } from './block-size.ts';
 import './drivers.ts';
 import type { BlockDriver, DriverSpec } from './driver.ts';
 import { BlockError, codeOf, OptionError } from './error.ts';
@@ -49,8 +51,6 @@ export interface BackendOptions extends LaneOptions {
   /** Told what a disk does without on another thread; default `console.warn`. */
   onWarning?: (message: string) => void;
 }
-
-const BLOCK_SIZE_MAX = 2_097_152;
 
 export class BlockBackend implements LaneBackend {
   readonly core: Core;
@@ -157,13 +157,24 @@ export class BlockBackend implements LaneBackend {
   /** A way in for what runs in `context`. The caller closes it. */
   openLane(context: AioContext): BackendLane {
     if (this.#closed) throw new Error('the backend is closed');
-    const lane = new BackendLane(this.core, context, this, this.driver, this.#options);
+    const lane = this.#makeLane(context);
     const first = this.#lanes.size === 0;
     this.#lanes.add(lane);
     this.#countLanes();
     // The gate is closed before anybody can use the lane, and opens when the driver knows.
     if (first && this.#remotes.size > 0) void this.#tellThreads();
     return lane;
+  }
+
+  #makeLane(context: AioContext): BackendLane {
+    const { core, driver } = this;
+    const address = core.allocate(LANE_SIZE);
+    try {
+      return new BackendLane(core, context, this, driver, { address, bounce: 0 }, this.#options);
+    } catch (thrown) {
+      core.free(address);
+      throw thrown;
+    }
   }
 
   /**
@@ -185,6 +196,10 @@ export class BlockBackend implements LaneBackend {
 
   #specFor(iothread: LaneThread): DriverSpec {
     const { driver } = this;
+    const { memory, header } = iothread.core;
+    if (memory !== this.core.memory || header !== this.core.header) {
+      throw new OptionError('iothread', iothread.id, 'iothreads that were started for this core');
+    }
     if (!this.core.shared) {
       throw new OptionError('iothread', iothread.id, 'none: the memory of the core is not shared');
     }
@@ -273,10 +288,19 @@ export class BlockBackend implements LaneBackend {
   async idle(): Promise<void> {
     this.quiesce();
     try {
-      if (this.inFlight > 0) await new Promise<void>((resolve) => this.#idleWaiters.push(resolve));
+      if (this.inFlight > 0) await new Promise<void>((resolve) => this.#whenLeft(resolve));
     } finally {
       this.unquiesce();
     }
+  }
+
+  /** A process lives until then: what another thread does would not keep it. */
+  #whenLeft(resolve: () => void): void {
+    this.context.ref();
+    this.#idleWaiters.push(() => {
+      this.context.unref();
+      resolve();
+    });
   }
 
   /** For lanes: something left while the gate was closed. */
@@ -291,6 +315,7 @@ export class BlockBackend implements LaneBackend {
   laneClosed(lane: BackendLane): void {
     if (!this.#lanes.delete(lane)) return;
     this.#laneLeft(lane);
+    this.core.free(lane.address);
   }
 
   /** For remote lanes. */
@@ -365,16 +390,4 @@ export class BlockBackend implements LaneBackend {
   #set(field: number, value: number): void {
     Atomics.store(this.core.i32, (this.address + field) >>> 2, value | 0);
   }
-}
-
-function checkBlockSize(size: number, driver: BlockDriver): void {
-  const { alignment } = driver;
-  const log = Math.log2(size);
-  if (!Number.isInteger(log) || size < SECTOR_SIZE || size > BLOCK_SIZE_MAX) {
-    const allowed = `powers of two from ${SECTOR_SIZE} to ${BLOCK_SIZE_MAX}`;
-    throw new OptionError('logical_block_size', size, allowed);
-  }
-  if (alignment <= size) return;
-  const allowed = `at least ${alignment}: the disk is read and written in blocks of that size`;
-  throw new OptionError('logical_block_size', size, allowed);
 }

@@ -28,18 +28,18 @@ export interface BounceOptions {
   area?: number;
 }
 
-/** The slots of a lane; `place`: what main has set aside for it, if it is another thread's. */
+/** The slots of a lane; `place`: what main has set aside for it. */
 export function bounceFor(
   core: Core,
   driver: BlockDriver,
   options: LaneOptions,
-  place?: LanePlace,
+  place: LanePlace,
 ): BouncePool {
   return new BouncePool(core, {
     slotBytes: options.bounceBytes ?? BOUNCE_BYTES,
     slots: options.bounceSlots ?? BOUNCE_SLOTS,
     inCore: driver.settles === 'word',
-    area: place?.bounce ?? 0,
+    area: place.bounce,
   });
 }
 

@@ -1,6 +1,7 @@
 /** What main says to a thread about its lanes: plain, cloneable data. */
 
 import type { BottomHalfHandle } from '../aio/bottom-half.ts';
+import type { EncodedError } from '../aio/thread-error.ts';
 import type { DriverSpec } from './driver.ts';
 import type { LaneOptions } from './lane-options.ts';
 
@@ -24,9 +25,14 @@ export interface LaneOpened {
   readonly warnings: readonly string[];
 }
 
-/** Payload of `close-lane`, answered when the lane and its driver are closed. */
+/** Payload of `close-lane`, refused while a request is in flight. */
 export interface CloseLane {
   readonly lane: number;
+}
+
+/** Answer to `close-lane`: the lane is closed, and so is its driver, unless that failed. */
+export interface LaneClosed {
+  readonly failure: EncodedError | null;
 }
 
 /** Payload of `resize-lane`: the disk has `size` bytes now. In a drained section. */

@@ -12,11 +12,11 @@ export interface LaneOptions {
   clock?: Clock;
 }
 
-/** Core memory that main has set aside for a lane of another thread. */
+/** Core memory that main has set aside for a lane. */
 export interface LanePlace {
   /** Core address of the lane's words (LANE_*). */
   readonly address: number;
-  /** Core address of all bounce slots, one behind the other; 0: none in core memory. */
+  /** Core address of all bounce slots, one behind the other; 0: the lane allocates its own. */
   readonly bounce: number;
 }
 
@@ -29,6 +29,6 @@ export interface LaneBackend {
   readonly address: number;
   /** Something left while the gate was closed: look whether all have. */
   wake(): void;
-  /** The lane has closed; its words are about to be freed. */
+  /** The lane has closed and needs its words no more. */
   laneClosed(lane: BackendLane): void;
 }

@@ -6,12 +6,13 @@
 import { type BottomHalf, scheduleRemote } from '../aio/bottom-half.ts';
 import { setPoolLimits } from '../aio/context-pool.ts';
 import { registerService, type ThreadHome } from '../aio/services.ts';
+import { encodeError } from '../aio/thread-error.ts';
 import type { Core } from '../engine/core.ts';
 import { BACKEND_WAKE, BACKEND_WAKE_GENERATION, BACKEND_WAKE_SLOT } from '../layout.ts';
 import './drivers.ts';
 import type { BlockDriver } from './driver.ts';
 import { BackendLane } from './lane.ts';
-import type { CloseLane, LaneOpened, OpenLane, ResizeLane } from './lane-messages.ts';
+import type { CloseLane, LaneClosed, LaneOpened, OpenLane, ResizeLane } from './lane-messages.ts';
 import type { LaneBackend } from './lane-options.ts';
 import { NO_MEDIUM, noMedium } from './no-medium.ts';
 import { openDriver } from './registry.ts';
@@ -85,7 +86,7 @@ async function openLane(thread: ThreadHome, message: OpenLane): Promise<LaneOpen
   try {
     const backend = new BackendView(core, message.backend);
     const place = { address: message.lane, bounce: message.bounce };
-    const lane = new BackendLane(core, context, backend, driver, message.options, place);
+    const lane = new BackendLane(core, context, backend, driver, place, message.options);
     const opened = context.bottomHalf('lane opened', () => lane.opened());
     lanes.set(message.lane, { lane, driver, opened });
     return { opened: opened.handle, warnings };
@@ -95,12 +96,17 @@ async function openLane(thread: ThreadHome, message: OpenLane): Promise<LaneOpen
   }
 }
 
-async function closeLane(thread: ThreadHome, message: CloseLane): Promise<void> {
+async function closeLane(thread: ThreadHome, message: CloseLane): Promise<LaneClosed> {
   const { lane, driver, opened } = find(thread, message.lane);
   lane.close();
   lanesOf(thread).delete(message.lane);
   opened.delete();
-  await driver.close();
+  try {
+    await driver.close();
+    return { failure: null };
+  } catch (thrown) {
+    return { failure: encodeError(thrown) };
+  }
 }
 
 function resizeLane(thread: ThreadHome, message: ResizeLane): void {

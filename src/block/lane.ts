@@ -10,7 +10,7 @@ import type { BottomHalf } from '../aio/bottom-half.ts';
 import type { Clock } from '../aio/clock.ts';
 import type { AioContext } from '../aio/context.ts';
 import type { Core } from '../engine/core.ts';
-import { BACKEND_F_WRITE_CACHE, BACKEND_FLAGS, LANE_IN_FLIGHT, LANE_SIZE } from '../layout.ts';
+import { BACKEND_F_WRITE_CACHE, BACKEND_FLAGS, LANE_IN_FLIGHT } from '../layout.ts';
 import { EAGAIN, ECANCELED, ENOMEM } from '../spec.ts';
 import { type BouncePool, bounceFor } from './bounce.ts';
 import { type DirectBatch, LONG_WAY } from './direct-batch.ts';
@@ -40,8 +40,6 @@ export class BackendLane implements TransferOwner {
   readonly onOpen = new Set<() => void>();
   readonly #core: Core;
   readonly #backend: LaneBackend;
-  /** The words are main's to free. */
-  readonly #placed: boolean;
   readonly #bottomHalf: BottomHalf;
   readonly #figures: LaneFigures;
   readonly #clock: Clock;
@@ -68,8 +66,8 @@ export class BackendLane implements TransferOwner {
     context: AioContext,
     backend: LaneBackend,
     driver: BlockDriver,
+    place: LanePlace,
     options: LaneOptions = {},
-    place?: LanePlace,
   ) {
     this.#core = core;
     this.context = context;
@@ -77,8 +75,7 @@ export class BackendLane implements TransferOwner {
     this.driver = driver;
     this.#clock = options.clock ?? context.clock;
     this.#pool = new RequestPool(this);
-    this.#placed = place !== undefined;
-    this.address = place?.address ?? core.allocate(LANE_SIZE);
+    this.address = place.address;
     this.#figures = new LaneFigures(core, this.address);
     this.#bottomHalf = context.bottomHalf('lane', () => this.#dispatch());
     this.#bounce = bounceFor(core, driver, options, place);
@@ -190,17 +187,16 @@ export class BackendLane implements TransferOwner {
     this.#figures.addTo(sum, this.#core.u32);
   }
 
-  /** Frees the lane. Nothing may be in flight: close the gate and wait first. */
+  /** Ends the lane. Nothing may be in flight: close the gate and wait first. */
   close(): void {
     if (this.#closed) return;
     if (this.inFlight > 0) throw new Error(`lane closed with ${this.inFlight} requests in flight`);
     this.#closed = true;
-    this.#backend.laneClosed(this);
     this.#bottomHalf.delete();
     if (this.driver.settles === 'loop') this.context.removeLoopUser();
     this.#bounce.close();
     this.onOpen.clear();
-    if (!this.#placed) this.#core.free(this.address);
+    this.#backend.laneClosed(this); // may free the words
   }
 
   /** For transfers: a part has settled. Never inside `submit`. */

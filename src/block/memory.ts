@@ -209,12 +209,12 @@ export class MemoryDriver implements BlockDriver {
 
   /** Address of the cluster that holds a byte of the disk, or 0 for a hole. */
   #clusterAt(offset: number): number {
-    const { u32 } = this.#core;
     const l1 = this.#word(DISK_L1) + Math.floor(offset / 2 ** CLUSTER_L1_SHIFT) * 4;
-    const table = Atomics.load(u32, l1 >>> 2);
+    const table = Atomics.load(this.#core.u32, l1 >>> 2);
     if (table === 0) return 0;
+    this.#bytesUpTo(table + CLUSTER_BYTES);
     const entry = Math.floor(offset / CLUSTER_BYTES) % CLUSTER_L2_ENTRIES;
-    return Atomics.load(u32, (table >>> 2) + entry);
+    return Atomics.load(this.#core.u32, (table >>> 2) + entry);
   }
 
   /** As `#clusterAt`, after the engine has filled the hole; 0 if there is no cluster left. */

@@ -5,14 +5,14 @@
  */
 
 import { scheduleRemote } from '../aio/bottom-half.ts';
-import { registerErrorClass } from '../aio/thread-error.ts';
-import { allocatePool } from '../aio/thread-pool.ts';
+import { allocatePool } from '../aio/pool-block.ts';
+import { registerErrorClass, reviveError } from '../aio/thread-error.ts';
 import type { Core } from '../engine/core.ts';
 import { LANE_SIZE } from '../layout.ts';
 import type { BlockDriver, DriverSpec } from './driver.ts';
 import { BlockError, OptionError } from './error.ts';
 import { type BackendStats, LaneFigures } from './lane-figures.ts';
-import type { CloseLane, LaneOpened, OpenLane, ResizeLane } from './lane-messages.ts';
+import type { CloseLane, LaneClosed, LaneOpened, OpenLane, ResizeLane } from './lane-messages.ts';
 import { BOUNCE_BYTES, BOUNCE_SLOTS, type LaneOptions } from './lane-options.ts';
 
 registerErrorClass('BlockError', BlockError);
@@ -21,6 +21,10 @@ registerErrorClass('OptionError', OptionError);
 /** What a lane needs of the thread that it is opened on: an `IOThread`. */
 export interface LaneThread {
   readonly id: string;
+  /** The core that it was started for. */
+  readonly core: Core;
+  /** Resolves when nothing of a thread that has died or stopped touches core memory any more. */
+  readonly ended: Promise<unknown>;
   /** Has the thread do `service`; rejects with what it threw there. */
   call(service: string, payload: unknown): Promise<unknown>;
   /** While a user holds it, the thread does not stop. */
@@ -62,13 +66,16 @@ export class RemoteLane {
     this.#owner = owner;
     const byWord = driver.settles === 'word';
     this.address = core.allocate(LANE_SIZE);
+    let bounce = 0;
     try {
-      this.#bounce = byWord ? core.allocate(bounceArea(options), 4096) : 0;
+      if (byWord) bounce = core.allocate(bounceArea(options), 4096);
       this.#pool = byWord ? takePool(core, thread) : 0;
     } catch (thrown) {
+      if (bounce) core.free(bounce);
       core.free(this.address);
       throw thrown;
     }
+    this.#bounce = bounce;
     this.id = `lane ${this.address} of disk '${driver.driver}'`;
     this.#figures = new LaneFigures(core, this.address);
     thread.ref(this.id);
@@ -89,6 +96,7 @@ export class RemoteLane {
     try {
       answer = (await this.iothread.call('open-lane', message)) as LaneOpened;
     } catch (thrown) {
+      if (isGone(thrown)) await this.iothread.ended;
       this.#release();
       throw thrown;
     }
@@ -124,7 +132,8 @@ export class RemoteLane {
 
   /**
    * Closes the lane and the thread's driver. Rejects, and the lane stays, if a request is in
-   * flight: close the gate and wait first.
+   * flight: close the gate and wait first. If only the driver fails, its error is told and the lane
+   * is closed.
    */
   close(): Promise<void> {
     this.#closing ??= this.#close().catch((thrown) => {
@@ -136,12 +145,15 @@ export class RemoteLane {
 
   async #close(): Promise<void> {
     const message: CloseLane = { lane: this.address };
+    let answer: LaneClosed = { failure: null };
     try {
-      await this.iothread.call('close-lane', message);
+      answer = (await this.iothread.call('close-lane', message)) as LaneClosed;
     } catch (thrown) {
-      if (!isGone(thrown)) throw thrown; // a thread that has died has left its lanes
+      if (!isGone(thrown)) throw thrown;
+      await this.iothread.ended; // a thread that has died has left its lanes
     }
     this.#release();
+    if (answer.failure) throw reviveError(answer.failure);
   }
 
   #release(): void {

@@ -17,7 +17,7 @@ import { AsyncQueue, type QueueHooks } from './async-queue.ts';
 import { CLAIM_CLOSED, CLAIM_DEAD, CLAIM_REVOKED } from './claim.ts';
 import { DiskError } from './error.ts';
 import type { DiskHandle } from './handle.ts';
-import type { DiskOptions } from './options.ts';
+import { type DiskOptions, readConnectOptions } from './options.ts';
 import { type DiskParts, type DiskPlatform, openParts } from './parts.ts';
 import type { QueuePlace } from './queue-place.ts';
 import { realm } from './realm.ts';
@@ -193,15 +193,17 @@ export class Disk extends AsyncDisk {
 
   /**
    * Claims a queue for a client in another thread and returns the handle to post to it, for one
-   * `DiskClient.open` or `DiskClientSync.open`. Rejects with DiskError EBUSY if all queues are
-   * claimed, ENOTSUP if the memory is not shared, ENOMEM if it has no `alloc` bytes left.
+   * `DiskClient.open` or `DiskClientSync.open`. Rejects with an OptionError for a wrong option, and
+   * with DiskError EBUSY if all queues are claimed, ENOTSUP if the memory is not shared, ENOMEM if
+   * it has no `alloc` bytes left.
    */
   connect(options: ConnectOptions = {}): Promise<DiskHandle> {
     return this.#inTurn(() => this.#connect(options));
   }
 
   async #connect(options: ConnectOptions): Promise<DiskHandle> {
-    const { alloc: bytes = 0, worker, 'poll-max-ns': pollMaxNs = 0 } = options;
+    const { worker } = options;
+    const wanted = readConnectOptions(options);
     this.queue(); // throws if there is none
     if (!this.core.shared) {
       throw new DiskError('ENOTSUP', 'clients need shared memory: iothreads, or shared: true');
@@ -211,7 +213,7 @@ export class Disk extends AsyncDisk {
       const claimed = `all ${this.#seats.length} queues for clients are claimed`;
       throw new DiskError('EBUSY', `${claimed}; see the option queues`);
     }
-    const offer = await seat.offer({ bytes, pollMaxNs });
+    const offer = await seat.offer(wanted);
     const server = await this.#serverOf(seat.place.index);
     if (!seat.heard) {
       seat.revoke(offer.generation, CLAIM_REVOKED);
@@ -296,8 +298,11 @@ export class Disk extends AsyncDisk {
     for (const seat of this.#seats) seat.revoke(seat.generation, CLAIM_CLOSED);
     for (const notifier of this.#watched) context.setHandler(notifier, null);
     this.#watched = [];
-    await undo.all();
-    for (const seat of this.#seats) seat.close();
+    try {
+      await undo.all();
+    } finally {
+      for (const seat of this.#seats) seat.close();
+    }
   }
 }
 

@@ -96,7 +96,7 @@ const ALLOC_MAX = 1024 * 1024 * 1024;
 
 /** `canThread`: this platform can start IOThreads and share memory. */
 export function readDiskOptions(options: DiskOptions, canThread: boolean): DiskSettings {
-  checkNames(options);
+  checkNames(options, [...NAMES, ...THREAD_NAMES]);
   const { iothreads } = options;
   const threads = iothreads ?? (canThread && options.shared !== false && !options.core ? 1 : 0);
   const count = threadCount(threads);
@@ -125,8 +125,29 @@ export function threadParams(options: DiskOptions): IOThreadParams {
   return Object.fromEntries(given);
 }
 
-function checkNames(options: DiskOptions): void {
-  const known: readonly string[] = [...NAMES, ...THREAD_NAMES];
+/** What a client is to have, with the defaults. */
+export interface ConnectSettings {
+  /** Bytes for its `alloc`. */
+  readonly bytes: number;
+  /** ns for which it busy-polls before it sleeps. */
+  readonly pollMaxNs: number;
+}
+
+const CONNECT_NAMES = ['alloc', 'worker', 'poll-max-ns'];
+/** It stands in a word. */
+const POLL_NS_MAX = 0xffff_ffff;
+
+/** The options of `Disk.connect`. */
+export function readConnectOptions(options: object): ConnectSettings {
+  checkNames(options, CONNECT_NAMES);
+  const { alloc = 0, 'poll-max-ns': ns = 0 } = options as Record<string, number>;
+  return {
+    bytes: integer('alloc', alloc, 0, ALLOC_MAX),
+    pollMaxNs: integer('poll-max-ns', ns, 0, POLL_NS_MAX),
+  };
+}
+
+function checkNames(options: object, known: readonly string[]): void {
   for (const [name, value] of Object.entries(options)) {
     if (known.includes(name)) continue;
     throw new OptionError(name, value, `the options ${known.join(', ')}`);

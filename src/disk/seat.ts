@@ -20,20 +20,13 @@ import {
   CLAIM_SIZE,
   Claim,
 } from './claim.ts';
+import type { ConnectSettings } from './options.ts';
 import { type QueuePlace, ringMemory } from './queue-place.ts';
 import type { BufferPlace, SharedBuffers } from './shared-buffers.ts';
 import type { DirectTransport } from './transport.ts';
 
 /** A client's context has one handler and no bottom halves of ours. */
 const CONTEXT_SIZES = { slots: 8, handlers: 4, coroutines: 1 };
-
-/** What a client is to have. */
-export interface Wanted {
-  /** Bytes for its `alloc`. */
-  readonly bytes: number;
-  /** ns for which it busy-polls before it sleeps. */
-  readonly pollMaxNs: number;
-}
 
 export interface Offer {
   readonly claim: number;
@@ -90,31 +83,39 @@ export class Seat {
    * Makes the queue new, whatever its last client left, and offers it. Throws DiskError ENOMEM if
    * there are no `bytes` left, and what the core throws; then nothing is on offer.
    */
-  async offer({ bytes, pollMaxNs }: Wanted): Promise<Offer> {
+  async offer({ bytes, pollMaxNs }: ConnectSettings): Promise<Offer> {
     await this.reset();
     const core = this.#core;
     const { place } = this;
     this.#forget();
-    this.#lent = this.#buffers.reserve(bytes);
-    this.#context = AioContext.allocate(core, CONTEXT_SIZES);
-    this.#letPoll(pollMaxNs);
+    const lent = this.#buffers.reserve(bytes);
+    try {
+      this.#context = AioContext.allocate(core, CONTEXT_SIZES);
+    } catch (error) {
+      this.#buffers.giveBack(lent);
+      throw error;
+    }
+    this.#lent = lent;
     const ram = new GuestRam(ringMemory(core, place));
     this.#transport.setUpQueue(
       place.index,
       new GuestRing(ram, { size: place.ringSize, eventIdx: true }),
     );
     const generation = this.#claim.offer();
-    return { claim: this.#address, generation, context: this.#context, buffers: this.#lent };
+    this.#letPoll(pollMaxNs);
+    return { claim: this.#address, generation, context: this.#context, buffers: lent };
   }
 
-  /** The client spins like an IOThread, and as those only while there are cores enough. */
+  /**
+   * The client spins like an IOThread, and as those only while there are cores enough. It is not
+   * counted when it has closed.
+   */
   #letPoll(ns: number): void {
     const core = this.#core;
     const context = this.#context;
-    setPollParams(core, context, { maxNs: 0 });
     if (ns === 0) return;
     this.#spinner = {
-      wanted: () => ns,
+      wanted: () => (this.vacant ? 0 : ns),
       allow: (polling) => setPollParams(core, context, { maxNs: polling ? ns : 0 }),
     };
     spinners.add(this.#spinner);

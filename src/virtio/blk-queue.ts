@@ -134,9 +134,14 @@ export class BlkQueue {
     this.#again = false;
   }
 
-  /** Nothing of an old epoch is in flight: records and blocks are free again. */
+  /**
+   * Nothing of an old epoch is in flight: records and blocks are free again. Inside, so that main
+   * does not make the queue new at the same time, nor hand it to the driver before we are done.
+   */
   #clear(): void {
+    this.#inside.enter();
     this.#core.engine.queueReset(this.config.queue);
+    this.#inside.leave();
     this.#begin();
     const waiting = this.#whenGone;
     this.#whenGone = [];

@@ -78,6 +78,14 @@ export function setRunning(core: Core, queues: readonly number[], running: boole
   }
 }
 
+/**
+ * Main, after `setRunning(..., false)`: waits until the queues' threads, which are other ones, are
+ * out of the call that may have begun before. Throws as `quiesceQueues`.
+ */
+export function awaitOutside(core: Core, queues: readonly number[]): void {
+  for (const queue of queues) awaitServed(core.i32, (queue + QUEUE_SERVING) >>> 2);
+}
+
 /** A thread that has not come out of one call for so long has died or hangs, in ms. */
 const PATIENCE_MS = 30_000;
 /** Looks at the word between two looks at the clock. */

@@ -21,7 +21,7 @@ import {
   SCRATCH_SIZE,
 } from './queue-config.ts';
 import type { DeviceQueue, QueueGroup, QueueListener } from './queue-group.ts';
-import { quiesceQueues, setRunning } from './queue-serving.ts';
+import { awaitOutside, quiesceQueues, setRunning } from './queue-serving.ts';
 import { type QueueThread, RemoteQueues } from './remote-queues.ts';
 
 /** Who holds the threads and the main context, in their messages. */
@@ -161,10 +161,18 @@ export class QueueSet {
     }
   }
 
-  /** Gives everything back; nothing is in flight. */
+  /** Gives everything back, whatever fails; then throws what failed first. Nothing is in flight. */
   async close(): Promise<void> {
     this.#hold(false);
-    for (let undo = this.#undo.pop(); undo; undo = this.#undo.pop()) await undo();
+    const errors: unknown[] = [];
+    for (let undo = this.#undo.pop(); undo; undo = this.#undo.pop()) {
+      try {
+        await undo();
+      } catch (error) {
+        errors.push(error);
+      }
+    }
+    if (errors.length > 0) throw errors[0];
   }
 
   /** As `close`, at once: before `openThreads`. */
@@ -183,10 +191,14 @@ export class QueueSet {
     this.#hold(true);
   }
 
-  /** No requests are taken any more; those in flight go on. */
+  /** When this returns no requests are taken any more; those in flight go on. */
   stop(): void {
     const queues = [...this.#attached];
     setRunning(this.#core, words(queues), false);
+    const elsewhere = queues.filter(({ config: { index } }) => {
+      return this.#settings.threads[index] && !this.#groups[index]!.left;
+    });
+    awaitOutside(this.#core, words(elsewhere));
     this.#detach(queues);
     this.#hold(false);
   }

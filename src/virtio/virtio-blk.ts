@@ -154,10 +154,14 @@ export class VirtioBlk extends VirtioDevice {
 
   /**
    * Takes the device away: waits for what is in flight, touches no guest memory any more, and
-   * gives everything back. The backend stays open.
+   * gives everything back. The backend stays open. Rejects, and the device stays, from inside a
+   * submit of its own driver.
    */
   close(): Promise<void> {
-    this.#closed ??= this.#close();
+    this.#closed ??= this.#close().catch((error) => {
+      this.#closed = null;
+      throw error;
+    });
     return this.#closed;
   }
 
@@ -319,7 +323,13 @@ export class VirtioBlk extends VirtioDevice {
   /** Close the gate, disable every queue, wait until nothing is in flight (BL-17, VC-3). */
   protected override resetDevice(): MaybeLater {
     this.backend.quiesce();
-    const later = this.#queues.disable(this.#all());
+    let later: MaybeLater;
+    try {
+      later = this.#queues.disable(this.#all());
+    } catch (error) {
+      this.backend.unquiesce(); // from inside a queue's own driver: it has done nothing
+      throw error;
+    }
     if (later) return later.then(() => this.#finishReset());
     this.#finishReset();
   }

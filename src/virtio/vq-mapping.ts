@@ -47,7 +47,10 @@ function roundRobin(mapping: readonly VqMapping[], queues: number): QueueThread[
 function explicitly(mapping: readonly VqMapping[], queues: number): QueueThread[] {
   const threads: QueueThread[] = new Array(queues);
   for (const { iothread, vqs } of mapping) {
-    for (const vq of vqs!) {
+    if (!Array.isArray(vqs)) {
+      throw new OptionError(MAPPING, `vqs ${vqs} for iothread '${iothread.id}'`, 'lists of queues');
+    }
+    for (const vq of vqs) {
       const value = `queue ${vq} for iothread '${iothread.id}'`;
       if (!Number.isInteger(vq) || vq < 0 || vq >= queues) {
         throw new OptionError(MAPPING, value, `queues from 0 to ${queues - 1}: num-queues`);

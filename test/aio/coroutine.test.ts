@@ -407,6 +407,18 @@ describe.each(['wasm', 'js'] as const)('coroutines, %s engine', (engine) => {
     expect(co.ended).toBe(true);
   });
 
+  it('CO-12 a promise may settle while somebody else has it scheduled', async () => {
+    const co = coroutine('x', function* (self) {
+      log.push(yield* self.wait(Promise.resolve('value')));
+    });
+    co.enter();
+    co.schedule();
+    await null;
+    await null;
+    poll(a);
+    expect([log, co.ended]).toEqual([['value'], true]);
+  });
+
   it('CO-13 it may schedule itself, and one scheduled during the walk waits for the next', () => {
     const late = counting('late', 1);
     const co = coroutine('x', function* (self) {

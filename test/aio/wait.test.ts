@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { AioContext, currentContext } from '#src/aio/context';
 import { waitKick, waitWhile } from '#src/aio/wait';
 import type { Core } from '#src/engine/core';
-import { CONTEXT_WAKES, CORE_HEADER_WAITERS } from '#src/layout';
+import { CONTEXT_WAKES, CORE_HEADER_MAIN, CORE_HEADER_WAITERS } from '#src/layout';
 import {
   hookContext,
   macrotasks,
@@ -75,6 +75,16 @@ describe.each(worlds)('waiting, $engine engine, $memory memory', ({ engine, memo
     expect([seen, waiters()]).toEqual([[1], 1]); // the first was satisfied already
     await both[0];
     void both[1];
+  });
+
+  it('WT-1 a wait ends with its context, by an error', async () => {
+    const context = hookContext(core, { name: 'gone' });
+    const waiting = waitWhile(context, () => true);
+    await null;
+    context.close();
+    await expect(waiting).rejects.toThrow("context 'gone' is closed");
+    expect(core.u32[(core.header + CORE_HEADER_MAIN) >>> 2]).toBe(0);
+    expect(waiters()).toBe(0);
   });
 
   it('WT-1 nobody waits: a kick wakes nobody', () => {

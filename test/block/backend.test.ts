@@ -304,6 +304,20 @@ describe('closing', () => {
     expect(core.allocatedBytes).toBe(before);
   });
 
+  it('a context without room for a lane takes no memory', async () => {
+    const full = new AioContext(core, { sleeper: 'hook', slots: 1 });
+    const half = full.bottomHalf('the only one', () => {});
+    const { backend, lane, context } = setup();
+    const before = core.allocatedBytes;
+    expect(() => backend.openLane(full)).toThrow('bottom halves in use');
+    expect(core.allocatedBytes).toBe(before);
+    lane.close();
+    await backend.close();
+    half.delete();
+    full.close();
+    context.close();
+  });
+
   it('a lane that somebody still has is an error', async () => {
     const { backend, lane } = setup();
     await expect(backend.close()).rejects.toThrow('1 lanes');

@@ -3,6 +3,7 @@ import { OP_FLUSH, OP_READ, PENDING } from '#src/block/driver';
 import { BackendLane } from '#src/block/lane';
 import type { LaneRequest } from '#src/block/lane-request';
 import { NullDriver } from '#src/block/null';
+import { LANE_SIZE } from '#src/layout';
 import { EAGAIN, EIO } from '#src/spec';
 import { bytes, make, perform, type Rig, rig } from './rig.ts';
 import { fillRead, ScriptDriver } from './script-driver.ts';
@@ -129,7 +130,8 @@ describe('the gate', () => {
     let woken = 0;
     const { address } = backend;
     const fake = { address, wake: () => woken++, laneClosed() {} };
-    const lane = new BackendLane(core, context, fake, backend.driver);
+    const place = { address: core.allocate(LANE_SIZE), bounce: 0 };
+    const lane = new BackendLane(core, context, fake, backend.driver, place);
     const { request } = make(lane, OP_READ, 0, bytes(512));
     expect([lane.submit(request), woken]).toEqual([0, 0]);
     backend.quiesce();

@@ -11,6 +11,7 @@ import {
 import { SegmentVector } from '#src/block/io-vector';
 import { MemoryDriver } from '#src/block/memory';
 import { openDriver } from '#src/block/registry';
+import type { Core } from '#src/engine/core';
 import { EINVAL, ENOMEM, ENOSPC } from '#src/spec';
 
 const CLUSTER = 65_536;
@@ -139,6 +140,24 @@ for (const engine of ['wasm', 'js'] as const) {
       run(disk, OP_WRITE_ZEROES, 100, MIB - 100, REQ_MAY_UNMAP);
       expect(disk.clusters).toBe(2);
       expect(readByte(disk, 99)).toBe(6);
+      disk.close();
+    });
+
+    it('waits for memory that another thread has grown, and that does not show here yet', async () => {
+      const core = await openCore({ engine, shared: true, maxBytes: 64 * MIB });
+      const disk = new MemoryDriver(core, 64 * MIB);
+      const { length } = core.u8;
+      run(disk, OP_WRITE, 40 * MIB, Uint8Array.of(77));
+      expect(core.u8.length).toBeGreaterThan(length);
+      for (let late = 0; late < 12; late++) {
+        let looks = 0;
+        const slow = Object.create(core, {
+          u8: { get: () => (looks++ < late ? core.u8.subarray(0, length) : core.u8) },
+          u32: { get: () => (looks++ < late ? core.u32.subarray(0, length / 4) : core.u32) },
+        }) as Core;
+        const other = new MemoryDriver(slow, 0, 0, disk.clusterDisk);
+        expect(readByte(other, 40 * MIB)).toBe(77);
+      }
       disk.close();
     });
 

@@ -124,6 +124,7 @@ describe('lanes of other threads', () => {
   it('a closed gate refuses another thread, which is told in its own poll when it opens', async () => {
     const two = await twoThreads(script('inline'));
     const { backend, context, thread, lane } = two;
+    while (thread.context.poll()); // whoever opens a lane is told, too
     let told = 0;
     lane.onOpen.add(() => told++);
     backend.quiesce();
@@ -204,6 +205,53 @@ describe('lanes of other threads', () => {
     await close({ core, context, backend, thread, remote, lane });
   });
 
+  it('an iothread of another core is refused, and nothing is left', async () => {
+    const two = await twoThreads(script('inline'));
+    const other = await SecondThread.open(await openCore({ shared: true }), 'elsewhere');
+    const before = two.core.allocatedBytes;
+    const refused = await two.backend.openLaneOn(other).catch((thrown) => thrown);
+    expect(refused).toBeInstanceOf(OptionError);
+    expect(String(refused)).toContain("'elsewhere'");
+    expect([two.core.allocatedBytes, other.called, other.users]).toEqual([before, [], []]);
+    await close(two);
+  });
+
+  it('of a thread that died keeps its memory until the Worker has ended', async () => {
+    const two = await twoThreads(script('inline'));
+    const { core, thread, remote } = two;
+    const before = core.allocatedBytes;
+    let end = (): void => {};
+    thread.ended = new Promise((resolve) => {
+      end = resolve;
+    });
+    const { call } = thread;
+    thread.call = () => Promise.reject(Object.assign(new Error('it died'), { code: 'EOWNERDEAD' }));
+    const closing = remote.close();
+    for (let i = 0; i < 10; i++) await null;
+    expect([core.allocatedBytes, thread.users.length]).toEqual([before, 1]);
+    end();
+    await closing;
+    expect(core.allocatedBytes).toBeLessThan(before);
+    expect(thread.users).toEqual([]);
+    thread.call = call; // it was only dead for main
+    await thread.call('close-lane', { lane: remote.address });
+    await two.backend.close();
+    thread.close();
+    two.context.close();
+  });
+
+  it('a disk that fails to close there is closed, and its error told once', async () => {
+    const two = await twoThreads(script('inline'));
+    opened[1]!.close = () => {
+      throw new BlockError('EIO', 'close');
+    };
+    await expect(two.remote.close()).rejects.toThrow(BlockError);
+    expect(two.thread.users).toEqual([]);
+    await two.backend.close();
+    two.thread.close();
+    two.context.close();
+  });
+
   it('leaves no memory, no use of the thread and no bottom half behind', async () => {
     const two = await twoThreads({ driver: 'null', options: { size: MIB } });
     const { core, backend, thread, context } = two;
@@ -239,7 +287,8 @@ describe('disks that cannot go to another thread', () => {
     const context = new AioContext(core, { sleeper: 'hook' });
     const backend = await BlockBackend.open(core, context, disk);
     const before = core.allocatedBytes;
-    const thread = { id: 'io0', call: () => Promise.reject(new Error()), ref() {}, unref() {} };
+    const call = () => Promise.reject(new Error());
+    const thread = { id: 'io0', core, ended: Promise.resolve(), call, ref() {}, unref() {} };
     const error = await backend.openLaneOn(thread).catch((thrown) => thrown);
     expect([core.allocatedBytes, backend.inFlight]).toEqual([before, 0]);
     return error;

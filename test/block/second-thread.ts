@@ -21,6 +21,8 @@ export class SecondThread implements LaneThread, ThreadHome {
   readonly state = new Map<string, unknown>();
   readonly users: string[] = [];
   readonly called: string[] = [];
+  /** Has its Worker ended, should it have died? */
+  ended: Promise<void> = Promise.resolve();
   poolLimits = { min: 0, max: 2 };
   readonly #main: Core;
 

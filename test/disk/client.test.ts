@@ -2,6 +2,8 @@
 import { MessageChannel } from 'node:worker_threads';
 import { describe, expect, it, vi } from 'vitest';
 import { openCore } from '#src/adapter/node';
+import { spinners } from '#src/aio/spinners';
+import { OptionError } from '#src/block/error';
 import { DiskClient } from '#src/disk/client';
 import { DiskClientSync } from '#src/disk/client-sync';
 import type { Disk } from '#src/disk/disk';
@@ -53,6 +55,41 @@ describe.each(engines)('Clients of a disk, %s engine', (engine) => {
     await disk.write(pattern(512, 7), 3 * MIB);
     await first.read(back, 3 * MIB);
     expect(back).toEqual(pattern(512, 7));
+  });
+
+  it.each([
+    ['alloc', -1],
+    ['alloc', 0.5],
+    ['poll-max-ns', -1],
+    ['poll-max-ns', 2 ** 32],
+    ['poll-min-ns', 1],
+  ])('connect refuses %s %s, and nothing is left of it', async (option, value) => {
+    await using disk = await memoryDisk(options);
+    const refused = await failure(disk.connect({ [option]: value }));
+    expect(refused).toBeInstanceOf(OptionError);
+    expect((refused as OptionError).option).toBe(option);
+    spinners.settle();
+    await using client = await DiskClient.open(await disk.connect({ 'poll-max-ns': 1 }));
+    await client.flush();
+  });
+
+  it('a client that polls is counted among those that do until it closes', async () => {
+    const { cores } = spinners;
+    let allowed = true;
+    const other = { wanted: () => 1, allow: (polling: boolean) => (allowed = polling) };
+    await using disk = await memoryDisk(options);
+    spinners.cores = 2;
+    spinners.add(other);
+    try {
+      const client = await DiskClient.open(await disk.connect({ 'poll-max-ns': 1000 }));
+      expect(allowed).toBe(false);
+      await client.close();
+      spinners.settle();
+      expect(allowed).toBe(true);
+    } finally {
+      spinners.remove(other);
+      spinners.cores = cores;
+    }
   });
 
   it('a handle is good for one client', async () => {

@@ -40,6 +40,11 @@ class Rig {
     return Atomics.load(this.core.i32, (this.gate >>> 2) + index);
   }
 
+  /** Workers that sleep, or are about to. */
+  get idle(): number {
+    return Atomics.load(this.core.i32, (this.pool.address + POOL_IDLE) >>> 2);
+  }
+
   inside(count: number): Promise<void> {
     return until(() => this.word(0) === count);
   }
@@ -129,7 +134,7 @@ describe.each(engines)('thread pool, %s engine', (engine: EngineName) => {
   });
 
   it('TP-1 raised limits make Workers, lowered ones send them away', async () => {
-    const { pool } = open({ max: 1 });
+    const { pool } = open({ max: 1, idleMs: 2 ** 31 - 1 });
     for (let i = 0; i < 6; i++) rig!.hold(i, () => {});
     await rig!.inside(1);
     expect(pool.workers).toBe(1);
@@ -137,13 +142,27 @@ describe.each(engines)('thread pool, %s engine', (engine: EngineName) => {
     await rig!.inside(3);
     pool.limits = { min: 0, max: 2 };
     rig!.release();
-    await until(() => pool.outstanding === 0 && pool.workers === 2);
+    // Several that see that they are too many may leave at once.
+    const settled = (max: number) => pool.workers <= max && rig!.idle === pool.workers;
+    await until(() => pool.outstanding === 0 && settled(2));
+    pool.limits = { min: 0, max: 1 }; // wakes those that sleep, too
+    await until(() => settled(1));
+    const wanted = rig!.made + 4 - pool.workers;
     pool.limits = { min: 4, max: 4 };
-    await until(() => rig!.made === 5);
+    await until(() => rig!.made === wanted);
     expect(pool.workers).toBe(4);
     expect(() => (pool.limits = { min: 3, max: 2 })).toThrow(RangeError);
     expect(() => (pool.limits = { min: 0, max: 0 })).toThrow(RangeError);
     expect(pool.limits).toEqual({ min: 4, max: 4 });
+  });
+
+  it('TP-1 a Worker that sleeps is woken by a request, and no other is made', async () => {
+    open({ max: 2, idleMs: 2 ** 31 - 1 });
+    for (let i = 1; i < 5; i++) {
+      expect(await rig!.add(i)).toBe(i);
+      await until(() => rig!.idle === 1);
+    }
+    expect(rig!.made).toBe(1);
   });
 
   it('TP-1 only the thread of the context submits and cancels', () => {
@@ -162,6 +181,7 @@ describe.each(engines)('thread pool, %s engine', (engine: EngineName) => {
     expect(await perform(THROW)).toBe(-5);
     expect(await perform(999)).toBe(-38);
     expect(await rig!.add(5)).toBe(5);
+    expect(rig!.made).toBe(1);
   });
 
   it('TP-3 historic bug 7: a callback that polls until another is done does not wait for ever', async () => {
@@ -204,6 +224,27 @@ describe.each(engines)('thread pool, %s engine', (engine: EngineName) => {
     expect([...results].every(([i, list]) => list.length === 1 && list[0] === expected(i)[0])).toBe(
       true,
     );
+  });
+
+  it('TP-4 a cancelled request is called back though nothing else ends', async () => {
+    const { pool } = open({ max: 1 });
+    let held = -1;
+    rig!.hold(0, (result) => void (held = result));
+    await rig!.inside(1);
+    const results = new Map<number, number>();
+    const requests = Array.from({ length: 70 }, (_, i) =>
+      pool.submit({ op: ADD, offset: i }, (result) => results.set(i, result)),
+    );
+    // In the ring, and behind it.
+    for (const i of [10, 69]) {
+      expect(pool.cancel(requests[i]!)).toBe(true);
+      await until(() => results.has(i));
+      expect([results.get(i), held]).toEqual([-ECANCELED, -1]);
+    }
+    expect(results.size).toBe(2);
+    rig!.release();
+    await until(() => pool.outstanding === 0);
+    expect([results.size, results.get(68), held]).toEqual([70, 68, 0]);
   });
 
   it('TP-4 cancelled requests do not fill the ring while all Workers are busy', async () => {
@@ -252,6 +293,39 @@ describe.each(engines)('thread pool, %s engine', (engine: EngineName) => {
     expect(await Promise.all([died, queued])).toEqual([-5, -5]);
     expect(await rig!.add(2)).toBe(2);
     expect(rig!.made).toBe(2);
+  });
+
+  it('a Worker that dies beside others fails its own request alone', async () => {
+    const { pool } = open({ max: 2 });
+    const results: number[] = [];
+    rig!.hold(7, (result) => results.push(result));
+    await rig!.inside(1);
+    expect(await new Promise((resolve) => pool.submit({ op: DIE }, resolve))).toBe(-5);
+    expect([results, pool.outstanding, pool.workers]).toEqual([[], 1, 1]);
+    rig!.release();
+    await until(() => results.length === 1);
+    expect([results, await rig!.add(3)]).toEqual([[7], 3]);
+  });
+
+  it('Workers that die while they are idle are not waited for', async () => {
+    const workers: Worker[] = [];
+    const make = workerAt('./block-pool-worker.mjs');
+    const createWorker = (): Worker => {
+      const worker = make();
+      workers.push(worker);
+      return worker;
+    };
+    const { pool } = open({ max: 2, min: 2, createWorker });
+    await pool.start();
+    const idle = () => Atomics.load(core.u32, (pool.address + POOL_IDLE) >>> 2);
+    await until(() => idle() === 2);
+    await workers[0]!.terminate();
+    await until(() => pool.workers === 1);
+    expect(await rig!.add(1)).toBe(1);
+    await until(() => idle() === 1);
+    await workers[1]!.terminate();
+    await until(() => pool.workers === 0);
+    expect([idle(), await rig!.add(2)]).toEqual([0, 2]);
   });
 
   it('a Worker that cannot be made later fails what waits for it', async () => {

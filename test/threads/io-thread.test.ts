@@ -2,12 +2,20 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { AioContext } from '#src/aio/context';
 import { AioError } from '#src/aio/error';
-import { IOThread } from '#src/aio/io-thread';
+import { IOThread, type IOThreadOptions } from '#src/aio/io-thread';
 
 import { registerErrorClass } from '#src/aio/thread-error';
 import { BlockError, OptionError } from '#src/block/error';
 import { Core, CoreError } from '#src/engine/core';
-import { CONTEXT_HOME, CONTEXT_POLL_GROW, CONTEXT_POLL_MAX, CONTEXT_SIZE } from '#src/layout';
+import {
+  CONTEXT_HOME,
+  CONTEXT_MAIL_RECEIVED,
+  CONTEXT_MAIL_SENT,
+  CONTEXT_NOTIFY_ME,
+  CONTEXT_POLL_GROW,
+  CONTEXT_POLL_MAX,
+  CONTEXT_SIZE,
+} from '#src/layout';
 import {
   engines,
   nextEvent,
@@ -69,9 +77,19 @@ describe.each(engines)('IOThread, %s engine', (engine) => {
     const thread = await startThread(core);
     const answers = [1, 2, 3].map((n) => thread.call('echo', n));
     const slow = thread.call('see the stop word');
+    const long = thread.call('turns of the loop', 500);
     await thread.stop();
     expect(await Promise.all(answers)).toEqual([1, 2, 3]);
-    expect(await slow).toBe('seen');
+    expect([await slow, await long]).toEqual(['seen', 500]);
+  });
+
+  it('WT-4 stop wakes a thread that sleeps, and has not to cut it off', async () => {
+    const thread = await startThread(core, { 'poll-max-ns': 0, 'stop-patience': 3000 });
+    for (let asleep = 0; asleep < 20; ) {
+      await new Promise((resolve) => setImmediate(resolve));
+      asleep = wordOf(core, thread.context, CONTEXT_NOTIFY_ME) >= 2 ? asleep + 1 : 0;
+    }
+    await thread.stop(); // of a thread that was cut off the memory is not given back
   });
 
   it.each(['never', 'spin for ever'])(
@@ -205,6 +223,11 @@ describe.each(engines)('IOThread, %s engine', (engine) => {
     await expect(thread.call('uncloneable')).rejects.toThrow(/could not be cloned/);
     await expect(thread.call('echo', () => {})).rejects.toThrow(/could not be cloned/);
     expect(await thread.call('echo', 'still there')).toBe('still there');
+    // What was never posted is not on its way: the thread may block.
+    const [sent, received] = [CONTEXT_MAIL_SENT, CONTEXT_MAIL_RECEIVED].map((field) =>
+      wordOf(core, thread.context, field),
+    );
+    expect(sent).toBe(received);
   });
 
   it('tells listeners of events until they are removed', async () => {
@@ -223,6 +246,13 @@ describe.each(engines)('IOThread, %s engine', (engine) => {
     await expect(startThread(lonely)).rejects.toMatchObject({ code: 'ENOTSUP' });
   });
 
+  it('needs a Worker, and takes no memory without', async () => {
+    const before = core.allocatedBytes;
+    const start = IOThread.start(core, {} as IOThreadOptions);
+    await expect(start).rejects.toThrow('worker: a Worker, or what makes one, is needed');
+    expect(core.allocatedBytes).toBe(before);
+  });
+
   it('WT-4 a Worker that dies at the start rejects with its error', async () => {
     const start = IOThread.start(core, { worker: workerAt('./dying.mjs') });
     await expect(start).rejects.toThrow('this Worker cannot be');
@@ -235,6 +265,18 @@ describe.each(engines)('IOThread, %s engine', (engine) => {
     await expect(startThread(core)).rejects.toMatchObject({ name: 'CoreError', code: 'EABI' });
     core.handle = () => ({ ...handle(), module: (() => {}) as never });
     await expect(startThread(core)).rejects.toThrow(/could not be cloned/);
+  });
+
+  it('a thread that died takes no more turns, though its Worker may live for a while', async () => {
+    const worker = workerAt('./thread.mjs')();
+    const immortal = Object.assign(Object.create(worker), { terminate: () => {} });
+    const thread = await startThread(core, { worker: immortal });
+    const died = nextEvent<AioError>(thread, 'died');
+    await thread.call('crash');
+    await died;
+    expect(wordOf(core, thread.context, CONTEXT_NOTIFY_ME)).toBe(0);
+    await worker.terminate();
+    await thread.stop();
   });
 
   it.each([

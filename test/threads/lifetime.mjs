@@ -4,6 +4,8 @@ import { Worker } from 'node:worker_threads';
 import { AioContext } from '#src/aio/context';
 import { IOThread } from '#src/aio/io-thread';
 import { waitWhile } from '#src/aio/wait';
+import { BlockBackend } from '#src/block/backend';
+import { MemoryDriver } from '#src/block/memory';
 import { Core } from '#src/engine/core';
 
 const [engine, what] = process.argv.slice(2);
@@ -24,6 +26,13 @@ if (what === 'held' || what === 'let go') {
   });
   await thread.call('tell later', { event: 'ring', ns: 200e6 });
   if (what === 'held') context.ref();
+}
+if (what === 'drain') {
+  const backend = BlockBackend.attach(core, context, new MemoryDriver(core, 1 << 20));
+  const lane = await backend.openLaneOn(thread);
+  await thread.call('stay inside', { lane: lane.address, backend: backend.address, ns: 200e6 });
+  await backend.idle();
+  console.log('drained');
 }
 if (what === 'wait') {
   const word = core.allocate(8);

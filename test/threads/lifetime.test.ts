@@ -14,6 +14,7 @@ describe.each(engines)('the life of a process with an IOThread, %s engine', (eng
     ['waits for the end of a stop', 'stop', ['started', 'stopped']],
     ['lasts while a reference is held on the context', 'held', ['started', 'rung']],
     ['waits for a condition that the thread changes (WT-1)', 'wait', ['started', 'waited']],
+    ['waits for a drain of what the thread does', 'drain', ['started', 'drained']],
     ['does not last without one', 'let go', ['started']],
   ])('%s', async (_, what, printed) => {
     const { stdout, stderr } = await promisify(execFile)('node', [script, engine, what]);

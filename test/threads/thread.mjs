@@ -6,6 +6,7 @@ import { runIOThread } from '#src/aio/io-thread-home';
 import { registerService } from '#src/aio/services';
 import { waitKick } from '#src/aio/wait';
 import { BlockError, OptionError } from '#src/block/error';
+import { laneAt } from '#src/block/lane-service';
 import { CoreError } from '#src/engine/core';
 import { CONTEXT_DEPTH, CONTEXT_POLL_MAX, CONTEXT_STOP } from '#src/layout';
 
@@ -88,6 +89,14 @@ registerService('count down', (thread, { word, from, kick }) => {
     if (now > 0) timer.mod(thread.context.clock.now() + 1e6);
   });
   timer.mod(thread.context.clock.now() + 100e6);
+});
+registerService('stay inside', (thread, { lane, backend, ns }) => {
+  const { core, context } = thread;
+  core.engine.gateEnter(lane, backend, 1);
+  const timer = context.timer('inside', () => {
+    if (core.engine.gateLeave(lane, backend, 1) === 1) laneAt(thread, lane).wake();
+  });
+  timer.mod(context.clock.now() + ns);
 });
 registerService('spin for ever', () => {
   for (;;);

@@ -64,11 +64,16 @@ describe('ParentPort', () => {
   it('takes the global object of a web Worker', () => {
     const scope = Object.assign(new FakeWebWorker(), { close: () => (scope.terminated = true) });
     const seen: unknown[] = [];
-    const port = new ParentPort(scope, (data) => seen.push(data));
+    const port = new ParentPort(
+      scope,
+      (data) => seen.push(data),
+      () => seen.push('unread'),
+    );
     scope.fire('message', { data: 'down' });
+    scope.fire('messageerror', {});
     port.post('up');
     port.close();
-    expect(seen).toEqual(['down']);
+    expect(seen).toEqual(['down', 'unread']);
     expect(scope.posted).toEqual([['up', []]]);
     expect(scope.terminated).toBe(true);
   });

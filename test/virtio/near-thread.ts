@@ -25,6 +25,7 @@ export class NearThread implements QueueThread, ThreadHome {
   /** Services called, in order. */
   readonly called: string[] = [];
   readonly users: string[] = [];
+  readonly ended = Promise.resolve();
   /** Messages stay unread while this is set. */
   paused = false;
   /** Called before each service; what it throws is the answer. */

@@ -1,10 +1,10 @@
 /** Which thread serves which queue, and what a device on threads asks for. */
 
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { openCore } from '#src/adapter/node';
 import { AioContext } from '#src/aio/context';
 import { BlockBackend } from '#src/block/backend';
-import type { OptionError } from '#src/block/error';
+import { BlockError, type OptionError } from '#src/block/error';
 import { MemoryDriver } from '#src/block/memory';
 import { VirtioBlk, type VirtioBlkOptions } from '#src/virtio/virtio-blk';
 import type { VqMapping } from '#src/virtio/vq-mapping';
@@ -68,6 +68,7 @@ describe('DP-8 iothread-vq-mapping', () => {
       (a, b) => [{ iothread: a, vqs: [0, 1] }, { iothread: b }],
       "iothread 'io1' without vqs",
     ],
+    ['vqs that are no list', (a) => [{ iothread: a, vqs: 1 }], "vqs 1 for iothread 'io0'"],
     ['a queue that is not there', (a) => [{ iothread: a, vqs: [0, 2] }], 'queue 2 for'],
     ['a queue below zero', (a) => [{ iothread: a, vqs: [0, -1] }], 'queue -1 for'],
     [
@@ -182,6 +183,19 @@ describe('threads held by a device', () => {
     await settled(blk.close(), [context, ...threads]);
     expect([threads[0]!.users, threads[0]!.context.handlers]).toEqual([[], []]);
     threads[0]!.close(); // refused while anything of the device is there
+  });
+
+  it('a disk that fails to close on the thread leaves nothing else behind', async () => {
+    const { core, context, threads, realize } = await parts(1);
+    const [thread] = threads as [NearThread];
+    const before = core.allocatedBytes;
+    const blk = await realize({ iothread: thread });
+    vi.spyOn(ProbeDriver.prototype, 'close').mockImplementationOnce(() => {
+      throw new BlockError('EIO', 'close');
+    });
+    await expect(settled(blk.close(), [context, thread])).rejects.toThrow(BlockError);
+    expect([core.allocatedBytes, thread.users, thread.context.handlers]).toEqual([before, [], []]);
+    thread.close();
   });
 
   it('BB-3 DP-8 queues of main and of a thread share a disk', async () => {
