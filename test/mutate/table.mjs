@@ -1,47 +1,84 @@
 /**
  * Each protocol step, broken: a row is a file, a text found in it exactly once, its replacement, and
- * the tests that notice. The rows are made from the lists in rows/, where a step has a name, the
- * titles of its tests, and what to break in each engine; `wasm` and `js` stand in the rows' names.
+ * the tests that notice. The rows are made from the lists in rows/.
+ *
+ * A step of the engines has what to break in each; `wasm` and `js` stand in the rows' names.
  *
  *   suite: titles of test/engine/*-suite.ts     steps: titles of test/engine/steps-*-suite.ts
+ *   noticed: titles of other tests, by file of test/
+ *
+ * A step of the other rooms of src/ has `breaks`, one place or several, and `noticed`; `ts` stands
+ * in the name. Names that begin with a historic bug are those of rows that undo its fix.
  */
 import { blocks } from './rows/blocks.mjs';
 import { bottomHalves } from './rows/bottom-halves.mjs';
 import { chain } from './rows/chain.mjs';
 import { cluster } from './rows/cluster.mjs';
+import { contexts } from './rows/contexts.mjs';
 import { coroutine } from './rows/coroutine.mjs';
+import { coroutines } from './rows/coroutines.mjs';
+import { disks } from './rows/disks.mjs';
 import { enable } from './rows/enable.mjs';
+import { events } from './rows/events.mjs';
 import { gate } from './rows/gate.mjs';
 import { growth } from './rows/growth.mjs';
+import { historicBugs, historicEngineBugs } from './rows/historic-bugs.mjs';
+import { lanes } from './rows/lanes.mjs';
 import { notify } from './rows/notify.mjs';
 import { parse } from './rows/parse.mjs';
 import { poll } from './rows/poll.mjs';
+import { polling } from './rows/polling.mjs';
 import { pool } from './rows/pool.mjs';
 import { pop } from './rows/pop.mjs';
 import { push } from './rows/push.mjs';
 import { serve } from './rows/serve.mjs';
+import { threadPool } from './rows/thread-pool.mjs';
+import { threads } from './rows/threads.mjs';
+import { timers } from './rows/timers.mjs';
+import { v86 } from './rows/v86.mjs';
+import { virtio } from './rows/virtio.mjs';
 import { wait } from './rows/wait.mjs';
 
-const FOLDERS = { wasm: 'assembly', js: 'src/engine/js' };
+const FOLDERS = { wasm: 'assembly', js: 'src/engine/js', ts: 'src' };
 const SUITE = 'test/engine/engine.test.ts';
 const STEPS = 'test/engine/steps.test.ts';
 /** Contestants that a broken engine takes part as. Of the modules, the unshared one is rebuilt. */
-const CONTESTANTS = { wasm: 'wasm, (unshared|step)', js: 'js, ' };
+const CONTESTANTS = {
+  wasm: "(wasm, (unshared|step)|'?wasm'? engine, '?unshared'? memory)",
+  js: "(js, |'?js'? engine)",
+};
 
 const list = (titles = []) => [titles].flat();
 const quote = (title) => title.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+const anyOf = (titles) => `(${titles.map(quote).join('|')})`;
 
-function rowOf(step, engine) {
-  const [file, text, replacement] = step[engine];
-  const titles = [...list(step.suite), ...list(step.steps)];
+function editIn(room, [file, text, replacement]) {
+  return { file: `${FOLDERS[room]}/${file}.ts`, text, replacement };
+}
+
+const filesOf = ({ noticed = {} }) => Object.keys(noticed).map((file) => `test/${file}`);
+const titlesOf = ({ noticed = {} }) => Object.values(noticed).flat();
+
+function engineRow(step, engine) {
+  const titles = [...list(step.suite), ...list(step.steps), ...titlesOf(step)];
   return {
     name: `${engine}/${step.name}`,
-    file: `${FOLDERS[engine]}/${file}.ts`,
-    text,
-    replacement,
-    tests: [...(step.suite ? [SUITE] : []), ...(step.steps ? [STEPS] : [])],
+    edits: [editIn(engine, step[engine])],
+    tests: [...(step.suite ? [SUITE] : []), ...(step.steps ? [STEPS] : []), ...filesOf(step)],
     titles,
-    filter: `${CONTESTANTS[engine]}.*(${titles.map(quote).join('|')})`,
+    filter: `${CONTESTANTS[engine]}.*${anyOf(titles)}`,
+  };
+}
+
+function roomRow(step) {
+  const places = Array.isArray(step.breaks[0]) ? step.breaks : [step.breaks];
+  const titles = titlesOf(step);
+  return {
+    name: `ts/${step.name}`,
+    edits: places.map((place) => editIn('ts', place)),
+    tests: filesOf(step),
+    titles,
+    filter: anyOf(titles),
   };
 }
 
@@ -62,8 +99,27 @@ export const steps = [
   ...coroutine,
   ...pool,
   ...growth,
+  ...historicEngineBugs,
 ];
 
-export const mutants = steps.flatMap((step) => {
-  return ['wasm', 'js'].filter((engine) => step[engine]).map((engine) => rowOf(step, engine));
-});
+export const roomSteps = [
+  ...historicBugs,
+  ...contexts,
+  ...events,
+  ...timers,
+  ...polling,
+  ...coroutines,
+  ...threadPool,
+  ...threads,
+  ...lanes,
+  ...virtio,
+  ...disks,
+  ...v86,
+];
+
+export const mutants = [
+  ...steps.flatMap((step) =>
+    ['wasm', 'js'].filter((engine) => step[engine]).map((engine) => engineRow(step, engine)),
+  ),
+  ...roomSteps.map(roomRow),
+];

@@ -1,9 +1,9 @@
 /** The table of `npm run mutate` fits the sources and the tests as they are now. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { mutants, steps } from '../mutate/table.mjs';
+import { type Mutant, mutants, roomSteps, steps } from '../mutate/table.mjs';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const contents = new Map<string, string>();
@@ -14,17 +14,31 @@ function read(file: string): string {
   return known;
 }
 
+/** The texts of a folder's files, in which the titles of its tests stand. */
+function titlesIn(folder: string): string {
+  return readdirSync(join(root, folder))
+    .filter((name) => name.endsWith('.ts'))
+    .map((name) => read(`${folder}/${name}`).replaceAll("\\'", "'"))
+    .join('\n');
+}
+
+/** Historic bugs that the event loop and the threads know of (numbers of their list). */
+const historicBugs = [1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 19, 20, 23, 26, 27, 28, 29];
+
+const isOfEngine = ({ name }: Mutant): boolean => /^(wasm|js)\//.test(name);
+
 describe('the table of mutants', () => {
   it('has a name for each row, and no name twice', () => {
     const names = mutants.map(({ name }) => name);
-    expect(new Set(names).size).toBe(names.length);
+    expect(names.filter((name, i) => names.indexOf(name) !== i)).toEqual([]);
     expect(names.length).toBeGreaterThan(0);
   });
 
   it('names texts that are found exactly once, and replaces them by others', () => {
-    const wrong = mutants.filter(({ file, text }) => read(file).split(text).length !== 2);
+    const edits = mutants.flatMap(({ name, edits }) => edits.map((edit) => ({ name, ...edit })));
+    const wrong = edits.filter(({ file, text }) => read(file).split(text).length !== 2);
     expect(wrong.map(({ name, file, text }) => ({ name, file, text }))).toEqual([]);
-    expect(mutants.filter(({ text, replacement }) => text === replacement)).toEqual([]);
+    expect(edits.filter(({ text, replacement }) => text === replacement)).toEqual([]);
   });
 
   it('breaks each step in both engines, or says why only one has it', () => {
@@ -32,23 +46,68 @@ describe('the table of mutants', () => {
     expect(lonely.map(({ name }) => name)).toEqual([]);
   });
 
+  it('breaks the engines only in rows of the engines', () => {
+    const engines = /^(assembly|src\/engine\/js)\//;
+    for (const { name, edits } of mutants.filter((mutant) => !isOfEngine(mutant))) {
+      expect(
+        edits.filter(({ file }) => engines.test(file)),
+        name,
+      ).toEqual([]);
+    }
+    expect(roomSteps.length).toBeGreaterThan(0);
+  });
+
   it('names test files and titles that exist', () => {
     const files = new Set(mutants.flatMap(({ tests }) => tests));
     expect([...files].filter((file) => !existsSync(join(root, file)))).toEqual([]);
     expect(mutants.filter(({ tests, titles }) => !tests.length || !titles.length)).toEqual([]);
-    const suites = readdirSync(join(root, 'test/engine'))
-      .filter((name) => name.endsWith('.ts'))
-      .map((name) => read(`test/engine/${name}`).replaceAll("\\'", "'"))
-      .join('\n');
-    const titles = new Set(mutants.flatMap((mutant) => mutant.titles));
-    expect([...titles].filter((title) => !suites.includes(title))).toEqual([]);
+    const missing = mutants.flatMap(({ name, tests, titles }) => {
+      const folders = [...new Set(tests.map((file) => dirname(file)))];
+      const text = folders.map(titlesIn).join('\n');
+      return titles.filter((title) => !text.includes(title)).map((title) => ({ name, title }));
+    });
+    expect(missing).toEqual([]);
   });
 
   it('lets a row run only tests that its broken engine takes part in', () => {
-    for (const { name, file, filter } of mutants) {
+    for (const { name, edits, filter } of mutants.filter(isOfEngine)) {
       const [engine] = name.split('/');
-      expect(file.startsWith(engine === 'wasm' ? 'assembly/' : 'src/engine/js/'), name).toBe(true);
-      expect(filter.startsWith(`${engine}, `), name).toBe(true);
+      const folder = engine === 'wasm' ? 'assembly/' : 'src/engine/js/';
+      expect(
+        edits.map(({ file }) => file.startsWith(folder)),
+        name,
+      ).toEqual([true]);
+      expect(filter.startsWith(`(${engine}, `), name).toBe(true);
+    }
+  });
+});
+
+describe('historic bugs', () => {
+  it.each(historicBugs)('number %i has a test with its number in the title', (number) => {
+    // What a call begins with, on its line or on the next one.
+    const title = new RegExp(`(\\(|^)\\s*['"\`][^\\n]*historic bug ${number}\\b`, 'm');
+    const folders = ['aio', 'engine', 'threads', 'virtio'];
+    const texts = folders.map((folder) => titlesIn(`test/${folder}`));
+    expect(texts.some((text) => title.test(text))).toBe(true);
+  });
+
+  it.each(historicBugs)('number %i comes back in a row that such a test notices', (number) => {
+    const rows = mutants.filter(({ name }) => name.split('/')[1] === `historic bug ${number}`);
+    expect(rows).not.toEqual([]);
+    const noticed = new RegExp(`historic bug ${number}\\b`);
+    for (const { name, titles } of rows) {
+      expect(
+        titles.filter((title) => !noticed.test(title)),
+        name,
+      ).toEqual([]);
+    }
+  });
+
+  it('comes back in both engines where the engines are what was mended', () => {
+    for (const number of [2, 4, 23]) {
+      const rows = mutants.filter(({ name }) => name.includes(`/historic bug ${number}/`));
+      const engines = new Set(rows.filter(isOfEngine).map(({ name }) => name.split('/')[0]));
+      expect([...engines].sort(), `bug ${number}`).toEqual(['js', 'wasm']);
     }
   });
 });

@@ -120,7 +120,7 @@ export const notify = [
     name: 'notify/what the driver wants is read before used.idx is stored',
     steps: 'VQ-7 the flag and used_event are read after',
     wasm: [
-      'split',
+      'notify',
       'store16(load<u32>(queue, QUEUE_USED), VIRTQ_USED_IDX, index);\n  const interrupt = wantsInterrupt(queue, index);',
       'const interrupt = wantsInterrupt(queue, index);\n  store16(load<u32>(queue, QUEUE_USED), VIRTQ_USED_IDX, index);',
     ],
