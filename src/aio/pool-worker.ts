@@ -70,6 +70,8 @@ class Loop {
   readonly #idleMs: number;
   /** Core address of what it is doing (WORKER_*); 0: nobody looks. */
   readonly #doing: number;
+  /** Which limit may keep it when it would leave: the most there may be or, if idle, the least. */
+  #least: typeof POOL_MAX | typeof POOL_MIN = POOL_MIN;
 
   constructor(core: Core, pool: number, idleMs: number, number: number) {
     this.#core = core;
@@ -81,7 +83,9 @@ class Loop {
   /** Does what there is to do, and returns when this Worker should leave. */
   serve(): void {
     for (;;) {
+      this.#least = POOL_MAX;
       if (this.#get(POOL_WORKERS) > this.#get(POOL_MAX)) return;
+      this.#least = POOL_MIN;
       const number = this.#core.engine.poolTake(this.#pool);
       if (number >= 0) this.#perform(number);
       else if (this.#get(POOL_STOP) || !this.#sleep()) return;
@@ -135,7 +139,7 @@ class Loop {
   #countDown(): boolean {
     for (;;) {
       const workers = this.#get(POOL_WORKERS);
-      if (workers <= this.#get(POOL_MIN)) return false;
+      if (workers <= this.#get(this.#least)) return false;
       if (this.#swap(POOL_WORKERS, workers, workers - 1)) return true;
     }
   }

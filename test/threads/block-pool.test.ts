@@ -142,12 +142,11 @@ describe.each(engines)('thread pool, %s engine', (engine: EngineName) => {
     await rig!.inside(3);
     pool.limits = { min: 0, max: 2 };
     rig!.release();
-    // Several that see that they are too many may leave at once.
-    const settled = (max: number) => pool.workers <= max && rig!.idle === pool.workers;
+    const settled = (count: number) => pool.workers === count && rig!.idle === count;
     await until(() => pool.outstanding === 0 && settled(2));
     pool.limits = { min: 0, max: 1 }; // wakes those that sleep, too
     await until(() => settled(1));
-    const wanted = rig!.made + 4 - pool.workers;
+    const wanted = rig!.made + 3;
     pool.limits = { min: 4, max: 4 };
     await until(() => rig!.made === wanted);
     expect(pool.workers).toBe(4);
