@@ -14,9 +14,9 @@ import {
   VirtioMmio,
 } from 'vblk';
 import * as spec from '#src/spec';
+import { BLOCK, blockOf, randomBlocks } from './blocks.mjs';
 import { alone, compare } from './harness.mjs';
 
-const BLOCK = 4096;
 const SECTORS = BLOCK / spec.SECTOR_SIZE;
 const REQUESTS = 2048;
 export const DISK_BYTES = 16 << 20;
@@ -41,17 +41,6 @@ export async function openMachine(engine, module, disk, interrupts = true) {
     context.close();
   };
   return { core, context, backend, guest, close };
-}
-
-/** The order in which blocks are read: the same for every contestant. */
-export function randomBlocks(count, blocks) {
-  let state = 0x2545f491;
-  return Uint32Array.from({ length: count }, () => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 0) % blocks;
-  });
 }
 
 /**
@@ -94,9 +83,6 @@ export function checkReads({ guest, backend }, { batch, run, requests, last }, e
     if (batch.written[slot] !== BLOCK + 1) throw new Error('wrong used length');
   });
 }
-
-/** Each block is filled with bytes of its own. */
-export const blockOf = (block) => new Uint8Array(BLOCK).fill((block * 7 + 1) & 0xff);
 
 export async function contestant(engine, module, disk, depth) {
   const machine = await openMachine(engine, module, disk);

@@ -8,6 +8,12 @@
  *   collections/{null,memory}/{read,write}      garbage collections over a million (none)
  *   start/import-to-first-byte                  ms from import to the first served byte (under 50)
  *   rss/{node,device}                           bytes of a process without and with one device
+ *   rss/iothread, core-memory/iothread          bytes that one more IOThread takes
+ *   core-memory/queue                           bytes of core memory of one more queue of 256
+ *   idle/100                                    ms of processor per second of 100 attached devices
+ *                                               on an IOThread above the same process without them
+ *                                               (goal: at most 10)
+ *   idle-turns/100                              turns of the two contexts meanwhile (none)
  */
 import { execFileSync } from 'node:child_process';
 import { statSync } from 'node:fs';
@@ -18,6 +24,8 @@ import { openCore } from 'vblk/node';
 const STARTS = 7;
 const REQUESTS = 1_000_000;
 const DEPTH = 64;
+const IDLE_DEVICES = 100;
+const MORE_THREADS = 4;
 
 const path = (name) => fileURLToPath(new URL(name, import.meta.url));
 
@@ -50,6 +58,42 @@ async function coreMemory(engine) {
   return result('core-memory/queue-256', engine, 'bytes', [taken]);
 }
 
+/** What a device with two queues takes above one with a single queue. */
+async function queueMemory(engine) {
+  const core = await openCore({ engine, ramBytes: 1 << 20 });
+  const context = new AioContext(core);
+  const backend = await BlockBackend.open(core, context, { driver: 'null' });
+  const taken = [];
+  for (const queues of [1, 2]) {
+    const before = core.allocatedBytes;
+    const options = { 'queue-size': 256, 'num-queues': queues };
+    const device = new VirtioBlk(core, context, backend, options);
+    taken.push(core.allocatedBytes - before);
+    await device.close();
+  }
+  await backend.close();
+  context.close();
+  return result('core-memory/queue', engine, 'bytes', [taken[1] - taken[0]]);
+}
+
+function threadMemory(engine) {
+  const { rss, core } = node('more-threads.mjs', engine, String(MORE_THREADS));
+  return [
+    result('rss/iothread', engine, 'bytes', [rss]),
+    result('core-memory/iothread', engine, 'bytes', [core]),
+  ];
+}
+
+function idle(engine, seconds) {
+  const found = node('idle.mjs', engine, String(IDLE_DEVICES), String(seconds));
+  const above = found.attached.msPerSecond - found.without.msPerSecond;
+  const { turns } = found.attached;
+  return [
+    result(`idle/${IDLE_DEVICES}`, engine, 'ms/s', [above]),
+    result(`idle-turns/${IDLE_DEVICES}`, engine, 'turns', [turns]),
+  ];
+}
+
 function allocation(driver, engine, rw) {
   const found = node('steady-state.mjs', driver, engine, rw, String(DEPTH), String(REQUESTS));
   const { bytesPerRequest, collections } = found;
@@ -77,7 +121,7 @@ function starts() {
 }
 
 /** @returns {AsyncGenerator<object[]>} results, group by group */
-export async function* figures(wanted) {
+export async function* figures(wanted, idleSeconds) {
   if (wanted('size/core')) yield moduleSizes();
   for (const engine of ['wasm', 'js']) {
     if (wanted('core-memory/queue-256')) yield [await coreMemory(engine)];
@@ -89,4 +133,9 @@ export async function* figures(wanted) {
     }
   }
   if (wanted('start/import-to-first-byte')) yield starts();
+  for (const engine of ['wasm', 'js']) {
+    if (wanted('core-memory/queue')) yield [await queueMemory(engine)];
+    if (wanted('rss/iothread')) yield threadMemory(engine);
+    if (wanted(`idle/${IDLE_DEVICES}`)) yield idle(engine, idleSeconds);
+  }
 }

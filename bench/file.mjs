@@ -11,12 +11,12 @@ import { join } from 'node:path';
 import 'vblk/node';
 import { GuestChain } from 'vblk';
 import * as spec from '#src/spec';
-import { blockOf, openMachine, randomBlocks } from './device.mjs';
+import { BLOCK, blockOf, randomBlocks } from './blocks.mjs';
+import { openMachine } from './device.mjs';
 import { alone, compare } from './harness.mjs';
 
-const BLOCK = 4096;
 const SECTORS = BLOCK / spec.SECTOR_SIZE;
-const FILE_BLOCKS = 65_536;
+export const FILE_BLOCKS = 65_536;
 /** Requests of a run, and of all runs until they begin again. */
 const REQUESTS = 1024;
 const OFFSETS = 65_536;
@@ -102,7 +102,7 @@ export async function bareContestant(filename) {
   return { name: 'readSync', requests: REQUESTS, run, check, close: () => closeSync(fd) };
 }
 
-function writeFile(filename) {
+export function writeFile(filename) {
   const fd = openSync(filename, 'wx');
   const chunk = new Uint8Array(256 * BLOCK);
   for (let block = 0; block < FILE_BLOCKS; block += 256) {

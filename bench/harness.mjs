@@ -6,7 +6,7 @@
 import { cpus, totalmem } from 'node:os';
 import { Bench } from 'tinybench';
 
-const median = (list) => {
+export const median = (list) => {
   const sorted = [...list].sort((a, b) => a - b);
   const middle = sorted.length >> 1;
   return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;

@@ -4,13 +4,19 @@
  *   npm run bench -- --json FILE     also write all results
  *   npm run bench -- --only ring     cases whose name contains `ring`
  *   npm run bench -- --rounds 30     rounds per case (default 15)
+ *   npm run bench -- --turn 50       ms of a contestant's turn where threads are compared (25)
+ *   npm run bench -- --idle 1        seconds for which idle devices are watched (default 5)
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { bottomHalfCases } from './bottom-half.mjs';
 import { deviceCases } from './device.mjs';
+import { endToEndCases } from './end-to-end.mjs';
 import { figures } from './figures.mjs';
 import { fileCases } from './file.mjs';
 import { machine, ratio } from './harness.mjs';
+import { idlePollCases } from './idle-poll.mjs';
+import { kickCases } from './kick.mjs';
 import { memoryCases, parseCases } from './memory.mjs';
 import { ringCases } from './ring.mjs';
 
@@ -23,27 +29,41 @@ const PAIRS = [
   ['js', 'readSync'],
 ];
 
+/** What each number may be. */
+const NUMBERS = {
+  rounds: ['a whole number from 1', (value) => Number.isInteger(value) && value >= 1],
+  turn: ['a number above 0', (value) => value > 0],
+  idle: ['a number above 0', (value) => value > 0],
+};
+
 function options() {
   const { values } = parseArgs({
     options: {
       json: { type: 'string' },
       only: { type: 'string', default: '' },
       rounds: { type: 'string', default: '15' },
+      turn: { type: 'string', default: '25' },
+      idle: { type: 'string', default: '5' },
     },
   });
-  const rounds = Number(values.rounds);
-  if (Number.isInteger(rounds) && rounds >= 1) {
-    return { ...values, rounds, wanted: (name) => name.includes(values.only) };
+  const numbers = {};
+  for (const [name, [allowed, fits]] of Object.entries(NUMBERS)) {
+    numbers[name] = Number(values[name]);
+    if (fits(numbers[name])) continue;
+    console.error(`--${name}: '${values[name]}' is not allowed; allowed: ${allowed}`);
+    process.exit(2);
   }
-  console.error(`--rounds: '${values.rounds}' is not allowed; allowed: a whole number from 1`);
-  process.exit(2);
+  return { ...values, ...numbers, wanted: (name) => name.includes(values.only) };
 }
+
+/** Large figures need no digits behind the point, small ones do. */
+const number = (value) => value.toFixed(value < 100 ? 3 : 1).padStart(12);
 
 function print(list) {
   console.log(list[0].case);
-  for (const { contestant, min, median, unit } of list) {
-    const [least, middle] = [min.toFixed(1).padStart(9), median.toFixed(1).padStart(9)];
-    console.log(`  ${contestant.padEnd(10)} ${least} min ${middle} median  ${unit}`);
+  for (const { case: name, contestant, min, median, unit } of list) {
+    const who = name === list[0].case ? contestant : `${contestant}, quiet`;
+    console.log(`  ${who.padEnd(20)} ${number(min)} min ${number(median)} median  ${unit}`);
   }
   for (const [fast, slow] of PAIRS) {
     const times = ratio(list, list[0].case, fast, slow);
@@ -64,13 +84,24 @@ const given = options();
 const read = (name) => readFileSync(new URL(`../build/${name}`, import.meta.url));
 const modules = { unshared: read('core.wasm'), shared: read('core.shared.wasm') };
 const results = [];
-for (const cases of [ringCases, parseCases, memoryCases, deviceCases, fileCases]) {
+const all = [
+  ringCases,
+  parseCases,
+  memoryCases,
+  deviceCases,
+  fileCases,
+  bottomHalfCases,
+  idlePollCases,
+  kickCases,
+  endToEndCases,
+];
+for (const cases of all) {
   for await (const list of cases(modules, given)) {
     results.push(...list);
     print(list);
   }
 }
-for await (const list of figures(given.wanted)) {
+for await (const list of figures(given.wanted, given.idle)) {
   results.push(...list);
   for (const figure of list) printFigure(figure);
 }

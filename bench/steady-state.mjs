@@ -13,7 +13,8 @@ import { readFileSync } from 'node:fs';
 import { Session } from 'node:inspector/promises';
 import { PerformanceObserver } from 'node:perf_hooks';
 import * as spec from '#src/spec';
-import { DISK_BYTES, openMachine, randomBlocks, worker } from './device.mjs';
+import { randomBlocks } from './blocks.mjs';
+import { DISK_BYTES, openMachine, worker } from './device.mjs';
 
 const [driver, engine, rw, depth, count] = process.argv.slice(2);
 const TURN = 1024;

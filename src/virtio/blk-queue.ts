@@ -46,8 +46,11 @@ export interface BlkQueueEvents {
   readonly onPushed?: (() => void) | null;
 }
 
-/** Chains that one call into the engine pops at most. */
-const POP_MAX = 64;
+/**
+ * Chains that one call into the engine pops at most: as many as are merged, and half of a usual
+ * depth, so that a driver on another thread refills one half while the other is served.
+ */
+const POP_MAX = 32;
 /** Requests after which the context's others get their turn: a guest may publish without end. */
 const SERVE_MAX = 2048;
 

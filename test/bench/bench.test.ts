@@ -62,7 +62,7 @@ describe('npm run bench', () => {
   });
 
   it('compares file reads with a bare loop in 15 rounds or more', () => {
-    const found = results('file/', '--rounds', '1');
+    const found = results('file/randread', '--rounds', '1');
     expect(names(found)).toEqual(
       ['wasm', 'js', 'readSync'].map(
         (contestant) => `file/randread/4k/64 ${contestant} ns/request`,
@@ -71,15 +71,134 @@ describe('npm run bench', () => {
     expect(found.every(({ samples }) => samples >= 15)).toBe(true);
   });
 
+  it('idle-poll/64 finds what is there', () => {
+    const found = names(results('idle-poll', '--rounds', '1'));
+    expect(found).toEqual(['wasm', 'js'].map((engine) => `idle-poll/64 ${engine} ns/request`));
+  });
+
+  it.each([1, 64])('bottom-half/one/%d runs what it schedules', (count) => {
+    const name = `bottom-half/one/${count}`;
+    const found = names(results(name, '--rounds', '1'));
+    expect(found).toEqual(['wasm', 'js', 'array'].map((who) => `${name} ${who} ns/request`));
+  });
+
   it('names what is wrong with its options', () => {
     const { status, stderr } = bench('--rounds', 'many');
     expect(status).toBe(2);
     expect(stderr).toContain(`--rounds: 'many' is not allowed; allowed: a whole number from 1`);
+    for (const name of ['--turn', '--idle']) {
+      const { status, stderr } = bench(name, '0');
+      expect({ status, stderr }).toEqual({
+        status: 2,
+        stderr: `${name}: '0' is not allowed; allowed: a number above 0\n`,
+      });
+    }
     expect(bench('--only', 'nothing-like-it').status).toBe(2);
   });
 });
 
+describe('npm run bench across threads', () => {
+  const short = ['--rounds', '2', '--turn', '2'];
+  /** Whether there are quiet rounds is the machine's affair. */
+  const loud = (list: ReturnType<typeof results>) =>
+    names(list.filter((result) => !result.case.endsWith('/quiet')));
+  const per = (name: string, unit: string, ...contestants: string[]) =>
+    contestants.map((who) => `${name} ${who} ${unit}`);
+
+  it('bottom-half/two: as many runs on either side', () => {
+    expect(loud(results('bottom-half/two', ...short))).toEqual([
+      ...per('bottom-half/two/1', 'ns/request', 'wasm', 'js', 'wait'),
+      'bottom-half/two/1 ruler ns/round trip',
+      ...per('bottom-half/two/1', 'times as fast', 'wasm/wait', 'js/wait'),
+      ...per('bottom-half/two/64', 'ns/request', 'wasm', 'js'),
+      'bottom-half/two/64 ruler ns/round trip',
+    ]);
+  });
+
+  it.each([
+    ['asleep', 'wait'],
+    ['polling', 'spin'],
+    ['oversubscribed', 'wait'],
+  ])('kick/%s beside a bare ping-pong', (mode, bare) => {
+    const name = `kick/${mode}`;
+    expect(loud(results(name, ...short))).toEqual([
+      ...per(name, 'ns/request', 'wasm', 'js', bare),
+      `${name} ruler ns/round trip`,
+      ...per(name, 'times as fast', `wasm/${bare}`, `js/${bare}`),
+    ]);
+  });
+
+  const figures = (name: string, ...who: string[]) =>
+    who.flatMap((one) => [
+      `${name} kicks/${one} kicks/request`,
+      `${name} interrupts/${one} interrupts/request`,
+    ]);
+
+  it.each([
+    ['end-to-end/null/4', []],
+    ['end-to-end/memory/16', ['memcpy']],
+    ['end-to-end/memory/64', ['memcpy']],
+  ])('%s: every byte and every request', (name, bare) => {
+    const found = results(name, ...short);
+    expect(loud(found)).toEqual([
+      ...per(name, 'ns/request', 'wasm', 'js', ...bare),
+      `${name} ruler ns/round trip`,
+      ...bare.flatMap((other) => per(name, 'times as fast', `wasm/${other}`, `js/${other}`)),
+      ...figures(name, 'wasm', 'js'),
+    ]);
+  });
+
+  it('end-to-end/file/64 beside bare readers, with one IOThread and with two', () => {
+    const name = 'end-to-end/file/64';
+    const found = loud(results(name, ...short));
+    expect(found).toEqual([
+      ...per(name, 'ns/request', 'wasm', 'js', 'readSync'),
+      `${name} ruler ns/round trip`,
+      ...per(name, 'times as fast', 'wasm/readSync', 'js/readSync'),
+      ...figures(name, 'wasm', 'js'),
+      ...['wasm', 'js', 'readSync'].flatMap((who) =>
+        per(`${name}/two`, 'ns/request', `${who}-1`, `${who}-2`),
+      ),
+      `${name}/two ruler ns/round trip`,
+      `${name}/two gain/readSync times as fast`,
+      ...['wasm', 'js'].flatMap((who) => [
+        `${name}/two gain/${who} times as fast`,
+        `${name}/two gain/${who}/readSync of its gain`,
+      ]),
+      ...figures(`${name}/two`, 'wasm-1', 'wasm-2', 'js-1', 'js-2'),
+    ]);
+  });
+});
+
+describe('idle devices', () => {
+  it('100 of them take no turn', () => {
+    const found = results('idle/100', '--idle', '0.2');
+    expect(names(found)).toEqual(
+      ['wasm', 'js'].flatMap((who) => [`idle/100 ${who} ms/s`, `idle-turns/100 ${who} turns`]),
+    );
+    const turns = found.filter((result) => result.case === 'idle-turns/100');
+    expect(turns.map((result) => (result as unknown as { min: number }).min)).toEqual([0, 0]);
+  });
+});
+
 describe('sizes and memory', () => {
+  it('says what one more IOThread and one more queue take', () => {
+    expect(names(results('rss/iothread'))).toEqual(
+      ['wasm', 'js'].flatMap((who) => [
+        `rss/iothread ${who} bytes`,
+        `core-memory/iothread ${who} bytes`,
+      ]),
+    );
+    const found = results('core-memory/queue');
+    const more = found.filter((result) => result.case === 'core-memory/queue');
+    expect(names(more)).toEqual(['wasm', 'js'].map((who) => `core-memory/queue ${who} bytes`));
+    for (const result of more) {
+      const { min } = result as unknown as { min: number };
+      expect(min).toBeGreaterThan(4096);
+      expect(min).toBeLessThan(65_536);
+    }
+  });
+
   it('each release module is under 16 kB', () => {
     const found = results('size/core');
     expect(names(found)).toEqual(['size/core.wasm wasm bytes', 'size/core.shared.wasm wasm bytes']);
@@ -89,7 +208,7 @@ describe('sizes and memory', () => {
   });
 
   it('a device with one queue of 256 takes under 64 KiB of core memory', () => {
-    const found = results('core-memory');
+    const found = results('core-memory/queue-256');
     const sizes = found.map((result) => (result as unknown as { min: number }).min);
     expect(sizes).toHaveLength(2);
     expect(Math.max(...sizes)).toBeLessThan(65_536);

@@ -81,6 +81,30 @@ describe('vblk bench', () => {
     expect(lines.at(-2)).toBe('memory: all 1 MiB were read back and are right.');
   });
 
+  it('has the queues served by IOThreads, each job on a queue', () => {
+    const threads = ['--iothreads', '2', '--numjobs', '3', '--num-queues', '2', '--iodepth', '16'];
+    const args = [...SHORT, ...threads, '--poll-max-ns', '1000', '--rw', 'randrw', '--json'];
+    const drives = ['--drive', 'memory', '--drive', 'temp', '--drive', 'null'];
+    const { status, stdout, stderr } = vblk('bench', ...args, ...drives);
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    const report = JSON.parse(stdout);
+    const asked = { iothreads: 2, numjobs: 3, 'num-queues': 2, 'poll-max-ns': 1000, iodepth: 16 };
+    expect(report).toMatchObject({ version: 1, ...asked });
+    expect(report.results).toHaveLength(6);
+    for (const { drive, requests, verified } of report.results as Result[]) {
+      expect(requests).toBeGreaterThanOrEqual(48);
+      expect(verified).toBe(drive !== 'null');
+    }
+  });
+
+  it('says in the table how many threads, queues and jobs there were', () => {
+    const threads = ['--iothreads', '1', '--numjobs', '2', '--iodepth', '8', '--engine', 'wasm'];
+    const { status, stdout } = vblk('bench', ...SHORT, ...threads, '--drive', 'memory');
+    expect(status).toBe(0);
+    const [head] = stdout.split('\n');
+    expect(head).toBe('randread, 4 KiB requests, depth 8, 2 jobs, 2 queues, 1 IOThread');
+  });
+
   it('only reads a file that is only to be read, and compares it with the file', () => {
     const filename = join(folder, 'only-read');
     const bytes = Uint8Array.from({ length: 400_000 }, (_, i) => (i * 31) % 253);
@@ -112,7 +136,8 @@ describe('vblk bench', () => {
 });
 
 describe('a bench job', () => {
-  const options = { bs: 4096, iodepth: 16, size: 1 << 20 };
+  const alone = { iothreads: 0, numQueues: 1, numjobs: 1, pollMaxNs: 0 };
+  const options = { bs: 4096, iodepth: 16, size: 1 << 20, ...alone };
   const open = (disk: Parameters<typeof Job.open>[0], rw: Workload) =>
     Job.open(disk, 'wasm', { ...options, rw }, new StampedContents(256, 4096));
   const memory = { driver: 'memory', options: { size: 1 << 20 } };
@@ -135,6 +160,22 @@ describe('a bench job', () => {
     await job.run(20);
     await job.verify();
     expect(job.figures.requests).toBeGreaterThan(16);
+    await job.close();
+  });
+
+  it.each([
+    [0, 2, 4],
+    [1, 1, 3],
+    [2, 3, 3],
+  ])('on %d IOThreads with %d queues, %d jobs', async (iothreads, numQueues, numjobs) => {
+    const threads = { iothreads, numQueues, numjobs, pollMaxNs: 8000 };
+    const contents = new StampedContents(256, 4096);
+    const job = await Job.open(memory, 'wasm', { ...options, ...threads, rw: 'randrw' }, contents);
+    await job.fill();
+    await job.run(20);
+    await job.verify();
+    expect(job.figures.requests).toBeGreaterThanOrEqual(16 * numjobs);
+    expect(job.figures.latency.total).toBe(job.figures.requests);
     await job.close();
   });
 

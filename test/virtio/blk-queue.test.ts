@@ -471,7 +471,7 @@ describe.each(places)(
         driver.answer = () => void (driver.calls.length === 1 && bench.backend.quiesce());
         for (let i = 0; i < 200; i++) bench.read(i * 2, 512);
         bench.kick();
-        expect([bench.queueWord(QUEUE_LAST_AVAIL), bench.collect()]).toEqual([64, 1]);
+        expect([bench.queueWord(QUEUE_LAST_AVAIL), bench.collect()]).toEqual([32, 1]);
         bench.backend.unquiesce();
         bench.turns();
         expect(bench.collect()).toBe(199);

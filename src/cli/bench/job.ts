@@ -1,32 +1,18 @@
 /**
- * One contestant of `vblk bench`: a drive, an engine, a virtio-blk device on virtio-mmio, and the
- * guest side that keeps `iodepth` requests in its ring and takes interrupts.
+ * One contestant of `vblk bench`: an engine in a machine, and what its guest does. Each of
+ * `numjobs` streams keeps `iodepth` requests in its queue, and has an order of blocks of its own.
  */
 
-import { openCore } from '../../adapter/node.ts';
-import { AioContext } from '../../aio/context.ts';
-import { BlockBackend } from '../../block/backend.ts';
 import type { DriverSpec } from '../../block/driver.ts';
-import type { Core } from '../../engine/core.ts';
-import { GuestBlk } from '../../guest/blk.ts';
 import { GuestBlkBatch } from '../../guest/blk-batch.ts';
-import { GuestMmio } from '../../guest/mmio.ts';
-import { GuestRam } from '../../guest/ram.ts';
 import { SECTOR_SIZE, VIRTIO_BLK_S_OK, VIRTIO_BLK_T_IN, VIRTIO_BLK_T_OUT } from '../../spec.ts';
-import { VirtioBlk } from '../../virtio/virtio-blk.ts';
-import { VirtioMmio } from '../../virtio/virtio-mmio.ts';
 import type { Contents } from './contents.ts';
 import { Histogram } from './histogram.ts';
+import { BenchMachine, type MachineOptions } from './machine.ts';
 import type { BenchOptions, EngineName } from './options.ts';
 import { Random } from './random.ts';
 
-/** Guest memory beside the requests' own: rings, headers, the allocator's rounding. */
-const RING_ROOM = 1 << 20;
-const QUEUE_SIZE_MIN = 256;
-/** Header, data and status. */
-const DESCRIPTORS = 3;
-
-export interface JobOptions extends Pick<BenchOptions, 'rw' | 'bs' | 'iodepth'> {
+export interface JobOptions extends MachineOptions, Pick<BenchOptions, 'rw'> {
   /** Bytes of the disk that are used. */
   readonly size: number;
 }
@@ -40,54 +26,35 @@ export interface Figures {
   readonly interrupts: number;
 }
 
-/** What was opened for a job, in the order in which it is closed. */
-interface Machine {
-  readonly guest: GuestBlk;
-  readonly device: VirtioBlk;
-  readonly backend: BlockBackend;
-  readonly context: AioContext;
-  readonly core: Core;
-}
+/** One of the jobs that a guest runs at once. */
+class Stream {
+  readonly batch: GuestBlkBatch;
+  readonly random: Random;
+  /** Block that comes next in order. */
+  nextBlock: number;
 
-async function openMachine(
-  disk: DriverSpec,
-  engine: EngineName,
-  { bs, iodepth }: JobOptions,
-): Promise<Machine> {
-  const ramBytes = Math.ceil((iodepth * (bs + SECTOR_SIZE) + RING_ROOM) / 65536) * 65536;
-  const core = await openCore({ engine, ramBytes });
-  const context = new AioContext(core, { name: 'bench' });
-  const backend = await BlockBackend.open(core, context, disk);
-  const least = 2 ** Math.ceil(Math.log2(iodepth * DESCRIPTORS));
-  const device = new VirtioBlk(core, context, backend, {
-    'queue-size': Math.max(QUEUE_SIZE_MIN, least),
-  });
-  const irq = (level: boolean) => {
-    if (level) guest.interrupt();
-  };
-  const transport = GuestMmio.open(new VirtioMmio(device, { version: 2, irq }));
-  const guest = new GuestBlk(transport, new GuestRam(core), { interrupts: true });
-  await guest.start();
-  return { guest, device, backend, context, core };
+  constructor(batch: GuestBlkBatch, number: number, nextBlock: number) {
+    this.batch = batch;
+    this.random = new Random(number);
+    this.nextBlock = nextBlock;
+  }
 }
 
 export class Job {
   readonly engine: EngineName;
   readonly #options: JobOptions;
-  readonly #machine: Machine;
+  readonly #machine: BenchMachine;
   readonly #contents: Contents;
-  readonly #batch: GuestBlkBatch;
-  readonly #random = new Random();
+  readonly #streams: readonly Stream[];
   readonly #latency = new Histogram();
   readonly #blocks: number;
   /** Blocks with a request in flight: two at once would have no order. */
   readonly #busy: Uint8Array;
-  /** Per slot: block of its request, and when its batch was begun (ms). */
+  /** Slots: `iodepth` of each stream. Block of a slot's request, and when it was begun (ms). */
   readonly #blockOf: Float64Array;
   readonly #begunAt: Float64Array;
   /** Slots without a request. */
   readonly #free: number[];
-  #nextBlock = 0;
   /** The clock as last read, ms: reading it is not free. */
   #now = 0;
   #requests = 0;
@@ -102,26 +69,30 @@ export class Job {
     options: JobOptions,
     contents: Contents,
   ): Promise<Job> {
-    return new Job(await openMachine(disk, engine, options), engine, options, contents);
+    return new Job(await BenchMachine.open(disk, engine, options), engine, options, contents);
   }
 
   private constructor(
-    machine: Machine,
+    machine: BenchMachine,
     engine: EngineName,
     options: JobOptions,
     contents: Contents,
   ) {
-    const { bs: bytes, iodepth: depth, size } = options;
+    const { bs: bytes, iodepth: depth, size, numjobs, numQueues } = options;
     this.engine = engine;
     this.#machine = machine;
     this.#options = options;
     this.#contents = contents;
-    this.#batch = new GuestBlkBatch(machine.guest, { depth, bytes });
     this.#blocks = Math.floor(size / bytes);
+    this.#streams = Array.from({ length: numjobs }, (_, i) => {
+      const batch = new GuestBlkBatch(machine.guest, { depth, bytes, queue: i % numQueues });
+      return new Stream(batch, i, Math.floor((i * this.#blocks) / numjobs));
+    });
+    const slots = numjobs * depth;
     this.#busy = new Uint8Array(this.#blocks);
-    this.#blockOf = new Float64Array(depth);
-    this.#begunAt = new Float64Array(depth);
-    this.#free = Array.from({ length: depth }, (_, slot) => slot);
+    this.#blockOf = new Float64Array(slots);
+    this.#begunAt = new Float64Array(slots);
+    this.#free = Array.from({ length: slots }, (_, slot) => slot);
   }
 
   get figures(): Figures {
@@ -152,6 +123,7 @@ export class Job {
   async run(milliseconds: number): Promise<void> {
     const { guest } = this.#machine;
     const { kicks, interruptsTaken } = guest;
+    this.#machine.poll(true);
     const start = performance.now();
     const end = start + milliseconds;
     this.#now = start;
@@ -166,19 +138,16 @@ export class Job {
     this.#seconds += (this.#now - start) / 1000;
     this.#kicks += guest.kicks - kicks;
     this.#interrupts += guest.interruptsTaken - interruptsTaken;
+    this.#machine.poll(false);
   }
 
   async close(): Promise<void> {
-    const { guest, device, backend, context } = this.#machine;
-    await guest.reset();
-    await device.close();
-    await backend.close();
-    context.close();
+    await this.#machine.close();
     this.#contents.close();
   }
 
   get #inFlight(): number {
-    return this.#options.iodepth - this.#free.length;
+    return this.#begunAt.length - this.#free.length;
   }
 
   /** Guest memory: the core's own, since the bench lets the core make it. */
@@ -188,16 +157,31 @@ export class Job {
 
   /** Byte of `#memory` at which the slot's data begins. */
   #dataOf(slot: number): number {
-    const { data, bytes } = this.#batch.frames[slot]!;
+    const { data, bytes } = this.#streamOf(slot).batch.frames[slot % this.#options.iodepth]!;
     return this.#machine.guest.ram.offset(data, bytes);
+  }
+
+  #streamOf(slot: number): Stream {
+    return this.#streams[Math.floor(slot / this.#options.iodepth)]!;
   }
 
   #submitAll(): void {
     for (let slot = this.#free.pop(); slot !== undefined; slot = this.#free.pop()) {
-      this.#add(slot, this.#chooseType(), this.#chooseBlock());
+      const stream = this.#streamOf(slot);
+      this.#add(slot, this.#chooseType(stream), this.#chooseBlock(stream));
       this.#begunAt[slot] = this.#now;
     }
-    this.#batch.submit();
+    this.#submit();
+  }
+
+  #submit(): void {
+    for (const { batch } of this.#streams) batch.submit();
+  }
+
+  /** The next finished slot of stream `number`, or -1. */
+  #take(number: number): number {
+    const slot = this.#streams[number]!.batch.take();
+    return slot < 0 ? slot : number * this.#options.iodepth + slot;
   }
 
   /** Takes back what has finished. Those begun together count with one latency. */
@@ -205,15 +189,17 @@ export class Job {
     let taken = 0;
     let begunAt = 0;
     let together = 0;
-    for (let slot = this.#batch.take(); slot >= 0; slot = this.#batch.take()) {
-      if (this.#begunAt[slot] !== begunAt) {
-        this.#countLatency(begunAt, together);
-        begunAt = this.#begunAt[slot]!;
-        together = 0;
+    for (let i = 0; i < this.#streams.length; i++) {
+      for (let slot = this.#take(i); slot >= 0; slot = this.#take(i)) {
+        if (this.#begunAt[slot] !== begunAt) {
+          this.#countLatency(begunAt, together);
+          begunAt = this.#begunAt[slot]!;
+          together = 0;
+        }
+        this.#finish(slot);
+        together++;
+        taken++;
       }
-      this.#finish(slot);
-      together++;
-      taken++;
     }
     this.#countLatency(begunAt, together);
     return taken;
@@ -225,32 +211,33 @@ export class Job {
     this.#latency.add((this.#now - begunAt) * 1e6, requests);
   }
 
-  #chooseType(): number {
+  #chooseType({ random }: Stream): number {
     const { rw } = this.#options;
-    const write = rw === 'randrw' ? (this.#random.next() & 0x100) !== 0 : rw.endsWith('write');
+    const write = rw === 'randrw' ? (random.next() & 0x100) !== 0 : rw.endsWith('write');
     return write ? VIRTIO_BLK_T_OUT : VIRTIO_BLK_T_IN;
   }
 
   /** There are at least as many blocks as slots, so one is not busy. */
-  #chooseBlock(): number {
+  #chooseBlock(stream: Stream): number {
     const sequential = !this.#options.rw.startsWith('rand');
-    const number = sequential ? this.#nextBlock++ : this.#random.next();
+    const number = sequential ? stream.nextBlock++ : stream.random.next();
     let block = number % this.#blocks;
     while (this.#busy[block]) block = (block + 1) % this.#blocks;
     return block;
   }
 
   #add(slot: number, type: number, block: number): void {
-    const { bs } = this.#options;
+    const { bs, iodepth } = this.#options;
     if (type === VIRTIO_BLK_T_OUT) this.#contents.write(this.#memory, this.#dataOf(slot), block);
     this.#blockOf[slot] = block;
     this.#busy[block] = 1;
-    const added = this.#batch.add(slot, type, (block * bs) / SECTOR_SIZE, bs);
+    const { batch } = this.#streamOf(slot);
+    const added = batch.add(slot % iodepth, type, (block * bs) / SECTOR_SIZE, bs);
     if (!added) throw new Error('the ring has no room for iodepth requests');
   }
 
   #finish(slot: number): void {
-    const status = this.#batch.status(slot);
+    const status = this.#streamOf(slot).batch.status(slot % this.#options.iodepth);
     const block = this.#blockOf[slot]!;
     if (status !== VIRTIO_BLK_S_OK) {
       throw new Error(`the request for block ${block} ended with status ${status}`);
@@ -259,17 +246,19 @@ export class Job {
     this.#free.push(slot);
   }
 
-  /** Every block once, in order, `iodepth` at a time. */
+  /** Every block once, in order, as many at a time as there are slots. */
   async #pass(type: number, finished: (slot: number) => void): Promise<void> {
     for (let next = 0; next < this.#blocks || this.#inFlight > 0; ) {
       while (next < this.#blocks && this.#free.length > 0) {
         this.#add(this.#free.pop()!, type, next++);
       }
-      this.#batch.submit();
+      this.#submit();
       let taken = 0;
-      for (let slot = this.#batch.take(); slot >= 0; slot = this.#batch.take(), taken++) {
-        finished(slot);
-        this.#finish(slot);
+      for (let i = 0; i < this.#streams.length; i++) {
+        for (let slot = this.#take(i); slot >= 0; slot = this.#take(i), taken++) {
+          finished(slot);
+          this.#finish(slot);
+        }
       }
       if (taken === 0) await nextTurn();
     }

@@ -1,6 +1,7 @@
-/** Options of `vblk bench`, in fio's words. */
+/** Options of `vblk bench`, in the words of fio and, for threads and queues, of QEMU. */
 
 import { parseArgs } from 'node:util';
+import { VIRTQUEUE_MAX_SIZE } from '../../spec.ts';
 import { OptionError } from '../option-error.ts';
 import { parseSize } from '../size.ts';
 
@@ -20,8 +21,15 @@ export interface BenchOptions {
   readonly rw: Workload;
   /** Bytes per request. */
   readonly bs: number;
-  /** Requests in flight. */
+  /** Requests in flight, of each job. */
   readonly iodepth: number;
+  /** Jobs that the guest runs at once; job n uses queue n modulo `numQueues`. */
+  readonly numjobs: number;
+  /** Threads that serve the queues, which go round; 0: the guest's own thread does. */
+  readonly iothreads: number;
+  readonly numQueues: number;
+  /** Longest busy polling of an IOThread, ns. */
+  readonly pollMaxNs: number;
   /** Bytes of the disk that are used; null: 64 MiB, and all of a file by path. */
   readonly size: number | null;
   /** Seconds per drive and engine. */
@@ -42,7 +50,12 @@ turn, and prints what each request costs.
                    (default: memory and temp)
   --rw KIND        read, write, randread, randwrite or randrw (default randread)
   --bs SIZE        bytes per request, a multiple of 512 up to 1m (default 4k)
-  --iodepth N      requests in flight, 1 to 256 (default 64)
+  --iodepth N      requests in flight, of each job, 1 to 256 (default 64)
+  --numjobs N      jobs at once, 1 to 64; job n uses queue n modulo --num-queues (default: one per
+                   queue)
+  --iothreads N    threads that serve the queues, 0 to 16 (default 0: the guest's own thread does)
+  --num-queues N   queues of the device, 1 to 64 (default: one per job, or per IOThread)
+  --poll-max-ns N  longest busy polling of an IOThread before it sleeps, ns (default 32768)
   --size SIZE      bytes of the disk that are used (default 64m; of file:PATH all there are)
   --runtime SEC    seconds per drive and engine (default 2)
   --engine NAME    wasm, js or both (default both)
@@ -55,6 +68,12 @@ what it holds.`;
 
 const BS_MAX = 1 << 20;
 const IODEPTH_MAX = 256;
+const NUMJOBS_MAX = 64;
+const IOTHREADS_MAX = 16;
+const POLL_MAX_NS = 32_768;
+const POLL_MAX_NS_MAX = 0xffff_ffff;
+/** Header, data and status. */
+export const DESCRIPTORS = 3;
 /** Bytes that are used of a drive without a size of its own. */
 export const DEFAULT_SIZE = 64 << 20;
 /** What a memory disk may take: a core's memory ends at 4 GiB. */
@@ -93,6 +112,10 @@ const OPTIONS = {
   rw: { type: 'string', default: 'randread' },
   bs: { type: 'string', default: '4k' },
   iodepth: { type: 'string', default: '64' },
+  numjobs: { type: 'string' },
+  iothreads: { type: 'string', default: '0' },
+  'num-queues': { type: 'string' },
+  'poll-max-ns': { type: 'string' },
   size: { type: 'string' },
   runtime: { type: 'string', default: '2' },
   engine: { type: 'string', default: 'both' },
@@ -115,6 +138,7 @@ export function parseBenchOptions(args: readonly string[]): BenchOptions | null 
   const text = values as Record<string, string | undefined>;
   const drives = ((values.drive as string[] | undefined) ?? ['memory', 'temp']).map(parseDrive);
   const iodepth = number('--iodepth', text['iodepth']!, 1, IODEPTH_MAX, true);
+  const threads = parseThreads(text, iodepth);
   const bs = parseSize('--bs', text['bs']!);
   if (bs % 512 !== 0 || bs > BS_MAX) {
     throw new OptionError('--bs', text['bs']!, 'a multiple of 512, 512 to 1m');
@@ -122,7 +146,8 @@ export function parseBenchOptions(args: readonly string[]): BenchOptions | null 
   const size = text['size'] === undefined ? null : parseSize('--size', text['size']);
   for (const drive of drives) {
     if (size !== null || drive.kind !== 'file') {
-      checkSize(size ?? DEFAULT_SIZE, { bs, iodepth }, drive.kind === 'memory');
+      const requests = { bs, iodepth, numjobs: threads.numjobs };
+      checkSize(size ?? DEFAULT_SIZE, requests, drive.kind === 'memory');
     }
   }
   const engine = oneOf('--engine', text['engine']!, ['wasm', 'js', 'both']);
@@ -131,6 +156,7 @@ export function parseBenchOptions(args: readonly string[]): BenchOptions | null 
     rw: oneOf('--rw', text['rw']!, WORKLOADS),
     bs,
     iodepth,
+    ...threads,
     size,
     runtime: number('--runtime', text['runtime']!, 0.05, RUNTIME_MAX, false),
     engines: engine === 'both' ? ['wasm', 'js'] : [engine],
@@ -139,16 +165,46 @@ export function parseBenchOptions(args: readonly string[]): BenchOptions | null 
   };
 }
 
+type Threads = Pick<BenchOptions, 'iothreads' | 'numQueues' | 'numjobs' | 'pollMaxNs'>;
+
+/** No queue is without a job, no thread without a queue, and every ring holds its requests. */
+function parseThreads(text: Record<string, string | undefined>, iodepth: number): Threads {
+  const whole = (name: string, least: number, most: number): number | undefined =>
+    text[name] === undefined ? undefined : number(`--${name}`, text[name], least, most, true);
+  const iothreads = whole('iothreads', 0, IOTHREADS_MAX)!;
+  const jobs = whole('numjobs', 1, NUMJOBS_MAX);
+  const numQueues = whole('num-queues', 1, NUMJOBS_MAX) ?? jobs ?? Math.max(1, iothreads);
+  const numjobs = jobs ?? numQueues;
+  if (numQueues > numjobs) {
+    throw new OptionError('--num-queues', String(numQueues), `1 to ${numjobs}, which is --numjobs`);
+  }
+  if (iothreads > numQueues) {
+    const allowed = `0 to ${numQueues}, which is --num-queues`;
+    throw new OptionError('--iothreads', String(iothreads), allowed);
+  }
+  const fit = Math.floor(VIRTQUEUE_MAX_SIZE / DESCRIPTORS / iodepth);
+  if (Math.ceil(numjobs / numQueues) > fit) {
+    const allowed = `at most ${fit} per queue with --iodepth ${iodepth}`;
+    throw new OptionError('--numjobs', String(numjobs), allowed);
+  }
+  const pollMaxNs = whole('poll-max-ns', 0, POLL_MAX_NS_MAX);
+  if (pollMaxNs !== undefined && iothreads === 0) {
+    throw new OptionError('--poll-max-ns', String(pollMaxNs), 'none without --iothreads');
+  }
+  return { iothreads, numQueues, numjobs, pollMaxNs: pollMaxNs ?? POLL_MAX_NS };
+}
+
 /** Each request in flight has a block of its own. Throws an OptionError that names `--size`. */
 export function checkSize(
   size: number,
-  { bs, iodepth }: { readonly bs: number; readonly iodepth: number },
+  { bs, iodepth, numjobs }: Pick<BenchOptions, 'bs' | 'iodepth' | 'numjobs'>,
   inMemory = false,
 ): void {
-  const least = bs * iodepth;
+  const least = bs * iodepth * numjobs;
   const most = Math.min(bs * BLOCKS_MAX, inMemory ? MEMORY_MAX : Number.MAX_SAFE_INTEGER);
   if (size % bs === 0 && size >= least && size <= most) return;
-  const allowed = `multiples of --bs, ${bs}, from ${least} (--bs times --iodepth) to ${most}`;
+  const product = '--bs times --iodepth times --numjobs';
+  const allowed = `multiples of --bs, ${bs}, from ${least} (${product}) to ${most}`;
   throw new OptionError('--size', String(size), allowed);
 }
 

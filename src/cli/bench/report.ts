@@ -28,7 +28,16 @@ function ratioOf(row: Row, rows: readonly Row[]): number | null {
   return row.engine === 'wasm' && js ? iops(row.figures) / iops(js.figures) : null;
 }
 
-export function textReport(rows: readonly Row[], { rw, bs, iodepth }: BenchOptions): string {
+/** `2 jobs, 2 queues, 1 IOThread`, where that is not one of each on the guest's own thread. */
+function threadsText({ numjobs, numQueues, iothreads }: BenchOptions): string {
+  if (numjobs === 1 && iothreads === 0) return '';
+  const count = (number: number, what: string) => `${number} ${what}${number === 1 ? '' : 's'}`;
+  const parts = [count(numjobs, 'job'), count(numQueues, 'queue'), count(iothreads, 'IOThread')];
+  return `, ${parts.join(', ')}`;
+}
+
+export function textReport(rows: readonly Row[], options: BenchOptions): string {
+  const { rw, bs, iodepth } = options;
   const body = rows.map((row) => {
     const { drive, engine, figures } = row;
     return [
@@ -44,7 +53,8 @@ export function textReport(rows: readonly Row[], { rw, bs, iodepth }: BenchOptio
     ];
   });
   const table = formatTable([[...HEAD, 'wasm/js'], ...body]);
-  return `${rw}, ${formatSize(bs)} requests, depth ${iodepth}\n\n${table}\n\n${verdict(rows)}`;
+  const head = `${rw}, ${formatSize(bs)} requests, depth ${iodepth}${threadsText(options)}`;
+  return `${head}\n\n${table}\n\n${verdict(rows)}`;
 }
 
 function verdict(rows: readonly Row[]): string {
@@ -60,7 +70,8 @@ function verdict(rows: readonly Row[]): string {
 }
 
 export function jsonReport(rows: readonly Row[], options: BenchOptions): string {
-  const { rw, bs, iodepth, runtime } = options;
+  const { rw, bs, iodepth, runtime, numjobs, iothreads, numQueues, pollMaxNs } = options;
+  const threads = { numjobs, iothreads, 'num-queues': numQueues, 'poll-max-ns': pollMaxNs };
   const results = rows.map((row) => {
     const { drive, size, engine, figures, verified } = row;
     return {
@@ -81,5 +92,5 @@ export function jsonReport(rows: readonly Row[], options: BenchOptions): string 
       ratioToJs: ratioOf(row, rows),
     };
   });
-  return JSON.stringify({ version: 1, rw, bs, iodepth, runtime, results }, null, 2);
+  return JSON.stringify({ version: 1, rw, bs, iodepth, ...threads, runtime, results }, null, 2);
 }
