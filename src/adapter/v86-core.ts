@@ -130,7 +130,7 @@ export class V86Core {
    * if the CPU halts before, `Atomics.waitAsync` answers in the JavaScript loop (GS-7).
    */
   #isWanted(): boolean {
-    return this.#wanted || this.context.wanted;
+    return this.#wanted || (this.core.shared && this.context.wanted);
   }
 }
 

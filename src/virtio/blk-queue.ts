@@ -175,7 +175,8 @@ export class BlkQueue {
 
   /** The doorbell was rung. */
   kick(): void {
-    const { u32 } = this.#core;
+    this.#records.revalidate();
+    const { u32 } = this.#records;
     const at = (this.config.queue + QUEUE_KICKS_LO) >>> 2;
     u32[at]! += 1;
     if (u32[at] === 0) u32[at + (QUEUE_KICKS_HI - QUEUE_KICKS_LO) / 4]! += 1;
@@ -195,7 +196,7 @@ export class BlkQueue {
     let blocked = true;
     this.#serving = true;
     try {
-      this.#records.refresh();
+      this.#records.revalidate();
       deferCallBegin();
       try {
         blocked = !this.#isRunning(current) || !this.#handle();

@@ -176,7 +176,7 @@ export class BlkRecords {
       for (; slot >= BLOCK_SEGMENTS; slot -= BLOCK_SEGMENTS) block = this.#nextBlock(block);
       const segment = block + (BLOCK_FIRST >>> 2) + slot * SEGMENT_WORDS;
       tell(this.u32[segment]!, this.u32[segment + (SEGMENT_LENGTH >>> 2)]!);
-      this.refresh();
+      this.revalidate();
     }
   }
 

@@ -46,15 +46,20 @@ export class QueueServing {
    * belong: then nothing of theirs is. `leave` is owed either way. Nests.
    */
   enter(): boolean {
-    // A memory of one thread may have grown, and the view with it be gone.
-    if (this.#words.length === 0 || !this.#core.viewsDetach) this.#words = this.#core.i32;
+    this.#refresh();
     if (this.#depth++ === 0) Atomics.store(this.#words, this.#serving, 1);
     return Atomics.load(this.#words, this.#epochAt) === this.#epoch;
   }
 
   leave(): void {
     if (--this.#depth > 0) return;
-    Atomics.store(this.#core.i32, this.#serving, 0);
+    this.#refresh();
+    Atomics.store(this.#words, this.#serving, 0);
+  }
+
+  /** A memory of one thread may have grown, and the view with it be gone. */
+  #refresh(): void {
+    if (this.#words.length === 0 || !this.#core.viewsDetach) this.#words = this.#core.i32;
   }
 
   /** Inside: may requests be taken? Pairs with `setRunning`. */
