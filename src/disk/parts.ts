@@ -5,6 +5,7 @@
 
 import { AioContext } from '../aio/context.ts';
 import { IOThread, type IOThreadOptions } from '../aio/io-thread.ts';
+import { Undo } from '../aio/undo.ts';
 import type { WorkerLike } from '../aio/worker-port.ts';
 import { BlockBackend } from '../block/backend.ts';
 import type { BlockDriver, DriverSpec } from '../block/driver.ts';
@@ -20,7 +21,6 @@ import { claimDiskRam, type DiskRam, diskRamBytes } from './disk-ram.ts';
 import { type DiskOptions, type DiskSettings, readDiskOptions, threadParams } from './options.ts';
 import { layOut, PAGE, placeBytes, type QueuePlace, ringMemory } from './queue-place.ts';
 import { DirectTransport, type TransportEvents } from './transport.ts';
-import { Undo } from './undo.ts';
 
 const LARGE_BLOCK = 4096;
 

@@ -6,6 +6,7 @@
 
 import type { AioContext } from '../aio/context.ts';
 import { EventNotifier } from '../aio/event-notifier.ts';
+import { Undo } from '../aio/undo.ts';
 import type { BlockBackend } from '../block/backend.ts';
 import type { Core } from '../engine/core.ts';
 import { createQueue } from '../engine/queue-memory.ts';
@@ -38,7 +39,7 @@ export class QueueSet {
   readonly #groups: (QueueGroup | undefined)[] = [];
   readonly #attached = new Set<DeviceQueue>();
   /** What `close` has to undo, in the order in which it was done. */
-  readonly #undo: (() => MaybeLater)[] = [];
+  readonly #undo = new Undo();
   #holdsMain = false;
   /** Owners of the host notifiers beside us. */
   #grabs = 0;
@@ -72,12 +73,12 @@ export class QueueSet {
     const client = guestNotifier === 'client';
     const remote = threads[index] != null;
     const memory = createQueue(core, queueSize);
-    this.#undo.push(() => memory.free());
+    this.#undo.add(() => memory.free());
     const scratch = this.#allocate(SCRATCH_SIZE);
     const notifier = (what: string, needed: boolean) => {
       if (!needed) return null;
       const made = new EventNotifier(core, `virtio-blk ${what} ${index}`);
-      this.#undo.push(() => made.close());
+      this.#undo.add(() => made.close());
       return made;
     };
     return {
@@ -91,7 +92,7 @@ export class QueueSet {
 
   #allocate(bytes: number): number {
     const address = this.#core.allocate(bytes);
-    this.#undo.push(() => this.#core.free(address));
+    this.#undo.add(() => this.#core.free(address));
     return address;
   }
 
@@ -128,7 +129,7 @@ export class QueueSet {
 
   #add(queues: readonly DeviceQueue[], group: QueueGroup): void {
     for (const { config } of queues) this.#groups[config.index] = group;
-    this.#undo.push(() => group.close());
+    this.#undo.add(() => group.close());
   }
 
   /** Has each thread make its queues. If it rejects, close what there is. */
@@ -140,7 +141,7 @@ export class QueueSet {
 
   async #openThread(thread: QueueThread): Promise<void> {
     thread.ref(USER);
-    this.#undo.push(() => thread.unref(USER));
+    this.#undo.add(() => thread.unref(USER));
     const queues = this.#of(thread);
     const lane = await this.#backend.openLaneOn(thread);
     try {
@@ -164,20 +165,12 @@ export class QueueSet {
   /** Gives everything back, whatever fails; then throws what failed first. Nothing is in flight. */
   async close(): Promise<void> {
     this.#hold(false);
-    const errors: unknown[] = [];
-    for (let undo = this.#undo.pop(); undo; undo = this.#undo.pop()) {
-      try {
-        await undo();
-      } catch (error) {
-        errors.push(error);
-      }
-    }
-    if (errors.length > 0) throw errors[0];
+    await this.#undo.all();
   }
 
   /** As `close`, at once: before `openThreads`. */
   closeNow(): void {
-    for (let undo = this.#undo.pop(); undo; undo = this.#undo.pop()) void undo();
+    this.#undo.now();
   }
 
   // ---- Start and stop -------------------------------------------------------------------------

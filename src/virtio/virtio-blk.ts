@@ -7,6 +7,7 @@
 
 import type { BottomHalf } from '../aio/bottom-half.ts';
 import type { AioContext } from '../aio/context.ts';
+import { Undo } from '../aio/undo.ts';
 import type { BlockBackend } from '../block/backend.ts';
 import { OptionError } from '../block/error.ts';
 import type { Core } from '../engine/core.ts';
@@ -54,7 +55,7 @@ export class VirtioBlk extends VirtioDevice {
   /** Sectors as the driver is told: changes together with the generation (VC-5). */
   #capacity: number;
   /** What `close` has to undo, in the order in which it was done. */
-  readonly #undo: (() => void)[] = [];
+  readonly #undo = new Undo();
   #closed: Promise<void> | null = null;
 
   /**
@@ -124,12 +125,12 @@ export class VirtioBlk extends VirtioDevice {
     const { backend, settings } = this;
     const blockSectors = this.core.u32[(backend.address + BACKEND_BLOCK_SECTORS) >>> 2]!;
     this.#setBlockSectors(settings.logicalBlockSize >>> SECTOR_SHIFT);
-    this.#undo.push(() => this.#setBlockSectors(blockSectors));
+    this.#undo.add(() => this.#setBlockSectors(blockSectors));
     const resized = this.#resizeHalf();
-    this.#undo.push(() => resized.delete());
+    this.#undo.add(() => resized.delete());
     const announce = () => resized.schedule();
     backend.onResize.add(announce);
-    this.#undo.push(() => backend.onResize.delete(announce));
+    this.#undo.add(() => backend.onResize.delete(announce));
   }
 
   /** A resize may be announced from anywhere; the driver is told from the main context (BL-18). */
@@ -140,7 +141,7 @@ export class VirtioBlk extends VirtioDevice {
         this.configChanged();
       });
     } catch (error) {
-      for (const undo of this.#undo.reverse()) undo();
+      this.#undo.now();
       this.#queues.closeNow();
       throw error;
     }
@@ -148,7 +149,7 @@ export class VirtioBlk extends VirtioDevice {
 
   /** Undoes what was done, the last first. Nothing is in flight. */
   #unrealize(): Promise<void> {
-    for (let undo = this.#undo.pop(); undo; undo = this.#undo.pop()) undo();
+    this.#undo.now();
     return this.#queues.close();
   }
 
