@@ -1,7 +1,6 @@
 /** The file disk that reads and writes in the serving thread: `aio = sync`. */
 
 import {
-  type BlockDriver,
   type BlockRequest,
   type DriverSpec,
   type IoVector,
@@ -14,44 +13,20 @@ import {
   type RequestTable,
 } from './driver.ts';
 import { errnoOfThrown } from './error.ts';
-import type { OpenFile, Range } from './open-file.ts';
+import { FileDriver } from './file-driver.ts';
+import type { Range } from './open-file.ts';
 
 /** More views than this are cut off silently by the system (IOV_MAX). */
 export const VIEWS_MAX = 1024;
 
-export class SyncFileDriver implements BlockDriver {
-  readonly driver = 'file';
+export class SyncFileDriver extends FileDriver {
   readonly settles = 'inline';
-  readonly threads = 'any';
-  readonly clusterDisk = 0;
-  readonly fua = false;
-  readonly file: OpenFile;
 
-  constructor(file: OpenFile) {
-    this.file = file;
-  }
-
-  get size(): number {
-    return this.file.size;
-  }
-
-  get readOnly(): boolean {
-    return this.file.readOnly;
-  }
-
-  get alignment(): number {
-    return this.file.alignment;
-  }
-
-  get share(): DriverSpec {
+  override get share(): DriverSpec {
     return this.file.share('sync');
   }
 
-  resized(size: number): void {
-    this.file.size = size;
-  }
-
-  submit(request: BlockRequest): number {
+  override submit(request: BlockRequest): number {
     try {
       return this.#carryOut(request);
     } catch (thrown) {
@@ -82,14 +57,6 @@ export class SyncFileDriver implements BlockDriver {
       }
     }
     return count;
-  }
-
-  truncate(size: number): number {
-    return this.file.truncate(size);
-  }
-
-  close(): void {
-    this.file.close();
   }
 
   #carryOut(request: BlockRequest): number {

@@ -10,7 +10,6 @@ import type { ThreadPool } from '../aio/thread-pool.ts';
 import type { Core } from '../engine/core.ts';
 import { EINVAL } from '../spec.ts';
 import {
-  type BlockDriver,
   type BlockRequest,
   type DriverSpec,
   OP_DISCARD,
@@ -20,50 +19,30 @@ import {
   PENDING,
   REQ_MAY_UNMAP,
 } from './driver.ts';
+import { FileDriver } from './file-driver.ts';
 import { HOLE_REFUSED, WORK_ENDS_FILE, WORK_MAY_PUNCH } from './file-work.ts';
 import type { OpenFile } from './open-file.ts';
 
-export class ThreadsFileDriver implements BlockDriver {
-  readonly driver = 'file';
+export class ThreadsFileDriver extends FileDriver {
   readonly settles = 'word';
-  readonly threads = 'any';
-  readonly clusterDisk = 0;
-  readonly fua = false;
-  readonly file: OpenFile;
   readonly #core: Core;
   readonly #context: AioContext;
   readonly #pool: ThreadPool;
 
   /** `pool`: the context's, acquired for this disk. */
   constructor(core: Core, context: AioContext, file: OpenFile, pool: ThreadPool) {
+    super(file);
     this.#core = core;
     this.#context = context;
-    this.file = file;
     this.#pool = pool;
   }
 
-  get size(): number {
-    return this.file.size;
-  }
-
-  get readOnly(): boolean {
-    return this.file.readOnly;
-  }
-
-  get alignment(): number {
-    return this.file.alignment;
-  }
-
-  get share(): DriverSpec {
+  override get share(): DriverSpec {
     return this.file.share('threads');
   }
 
-  resized(size: number): void {
-    this.file.size = size;
-  }
-
   /** Data is in core memory. Of several segments the first is done: the transfer is short then. */
-  submit(request: BlockRequest): number {
+  override submit(request: BlockRequest): number {
     const { op, offset, vector } = request;
     const data = op === OP_READ || op === OP_WRITE;
     if (data && vector.bytes.buffer !== this.#core.memory.buffer) return -EINVAL;
@@ -78,13 +57,9 @@ export class ThreadsFileDriver implements BlockDriver {
     return PENDING;
   }
 
-  truncate(size: number): number {
-    return this.file.truncate(size);
-  }
-
-  async close(): Promise<void> {
+  override async close(): Promise<void> {
     await releasePool(this.#context);
-    this.file.close();
+    super.close();
   }
 
   #flags({ op, offset, length, flags }: BlockRequest): number {

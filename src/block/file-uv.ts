@@ -4,7 +4,6 @@
  */
 
 import {
-  type BlockDriver,
   type BlockRequest,
   type DriverSpec,
   OP_DISCARD,
@@ -16,50 +15,30 @@ import {
   REQ_MAY_UNMAP,
 } from './driver.ts';
 import { errnoOfThrown } from './error.ts';
+import { FileDriver } from './file-driver.ts';
 import { views } from './file-sync.ts';
 import type { OpenFile } from './open-file.ts';
 
 /** Ends an operation with bytes done or a negative errno. */
 type End = (result: number) => void;
 
-export class UvFileDriver implements BlockDriver {
-  readonly driver = 'file';
+export class UvFileDriver extends FileDriver {
   readonly settles = 'loop';
-  readonly threads = 'any';
-  readonly clusterDisk = 0;
-  readonly fua = false;
-  readonly file: OpenFile;
   /** Requests that the pool may have at once. */
   readonly parallel: number;
   #running = 0;
   readonly #waiting: BlockRequest[] = [];
 
   constructor(file: OpenFile, parallel: number) {
-    this.file = file;
+    super(file);
     this.parallel = parallel;
   }
 
-  get size(): number {
-    return this.file.size;
-  }
-
-  get readOnly(): boolean {
-    return this.file.readOnly;
-  }
-
-  get alignment(): number {
-    return this.file.alignment;
-  }
-
-  get share(): DriverSpec {
+  override get share(): DriverSpec {
     return this.file.share('uv', { parallel: this.parallel });
   }
 
-  resized(size: number): void {
-    this.file.size = size;
-  }
-
-  submit(request: BlockRequest): number {
+  override submit(request: BlockRequest): number {
     if (this.#running >= this.parallel) {
       this.#waiting.push(request);
       return PENDING;
@@ -70,14 +49,6 @@ export class UvFileDriver implements BlockDriver {
     } catch (thrown) {
       return errnoOfThrown(thrown);
     }
-  }
-
-  truncate(size: number): number {
-    return this.file.truncate(size);
-  }
-
-  close(): void {
-    this.file.close();
   }
 
   /** Throws, with nothing begun, what the host throws at once. */
