@@ -13,7 +13,14 @@ import {
   CONTEXT_WAKE,
   SLOT_FLAGS,
 } from '#src/layout';
-import { atomics, type ExploredEngine, type Piece, repeat, scope } from './step.ts';
+import {
+  atomics,
+  type EngineCall,
+  type ExploredEngine,
+  type Piece,
+  repeat,
+  scope,
+} from './step.ts';
 
 /** A step left out or in another place, on purpose. */
 export interface Broken {
@@ -78,6 +85,19 @@ export interface HomeOptions {
   /** Address of a slot's words; with `clearAfterCallback`. */
   slotAt?: (slot: number) => number;
 }
+
+/** What `Home` asks of the engine. */
+export const HOME_CALLS: readonly EngineCall[] = [
+  'bhEnqueue',
+  'bhTake',
+  'bhNext',
+  'bhPending',
+  'pollBegin',
+  'pollEnd',
+  'waitEnter',
+  'waitLeave',
+  'accept',
+];
 
 /** A context as its home thread polls it (src/aio/context.ts). */
 export class Home {

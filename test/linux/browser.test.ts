@@ -1,8 +1,8 @@
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { CommandResult } from '#src/cli/linux/guest';
+import { type PageServer, servePage } from '../page-server.ts';
 import { CHROMIUM, describeOn, findMachineAndChromium } from './available.ts';
-import { type PageServer, servePage } from './page-server.ts';
 
 /** What page.html offers. */
 declare const guestPage: {
@@ -33,7 +33,7 @@ describeOn(machine, 'Linux in Chromium', ({ images }) => {
   let browser: Browser;
 
   beforeAll(async () => {
-    server = await servePage(images);
+    server = await servePage(/^\/(build|node_modules|test\/linux)\//, { ...images });
     browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
   });
   afterAll(async () => {

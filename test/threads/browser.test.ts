@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type PageServer, serveIsolated } from './isolated-page.ts';
+import { type PageServer, servePage } from '../page-server.ts';
 import { engines } from './threads.ts';
 
 /** What page.html offers. */
@@ -12,6 +12,7 @@ declare const threadPage: {
   noScript(engine: string): Promise<string>;
 };
 
+const SERVED = /^\/(build|node_modules\/@assemblyscript\/loader|test\/threads)\//;
 const CHROMIUM = '/usr/bin/chromium';
 const FLAGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run'];
 const absent = !existsSync(CHROMIUM) && !process.env['CI'];
@@ -23,7 +24,7 @@ describe.skipIf(absent)(`IOThreads in Chromium (${CHROMIUM})`, () => {
   const pageErrors: string[] = [];
 
   beforeAll(async () => {
-    server = await serveIsolated();
+    server = await servePage(SERVED);
     browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
     page = await browser.newPage();
     page.on('pageerror', (error) => pageErrors.push(String(error)));

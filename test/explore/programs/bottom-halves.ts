@@ -9,21 +9,9 @@ import {
   CONTEXT_READY_HEAD,
   SLOT_FLAGS,
 } from '#src/layout';
-import { type Broken, Home, schedule } from '../mirror.ts';
-import { atomics, type EngineCall, type Piece, repeat, until } from '../step.ts';
+import { type Broken, HOME_CALLS, Home, schedule } from '../mirror.ts';
+import { atomics, type Piece, repeat, until } from '../step.ts';
 import type { Program, World } from '../world.ts';
-
-const POLL: readonly EngineCall[] = [
-  'bhEnqueue',
-  'bhTake',
-  'bhNext',
-  'bhPending',
-  'pollBegin',
-  'pollEnd',
-  'waitEnter',
-  'waitLeave',
-  'accept',
-];
 
 /** What a slot must be when all is over: in no list, not to be run. */
 function leftOver(world: World, context: number, slots: number): string | undefined {
@@ -53,7 +41,7 @@ export function scheduleAgainstPoll(
   const how = loop === 'poll' ? 'a blocking poll' : "a foreign loop's prepare and check";
   return {
     name: `schedule against ${how}: ${producers} x ${rounds} of ${slots}`,
-    calls: loop === 'poll' ? POLL : [...POLL, 'prepare', 'check'],
+    calls: loop === 'poll' ? HOME_CALLS : [...HOME_CALLS, 'prepare', 'check'],
     build(world) {
       const context = world.context('context', { slots });
       const data = Array.from({ length: slots }, (_, slot) => world.word(`data ${slot}`));
@@ -108,7 +96,7 @@ export function scheduleAgainstPoll(
 export function scheduleAgainstDelete(): Program {
   return {
     name: 'schedule against delete, and the slot used again',
-    calls: POLL,
+    calls: HOME_CALLS,
     build(world) {
       const context = world.context('context');
       return () => {
@@ -163,7 +151,7 @@ export function scheduleAgainstDelete(): Program {
 export function scheduleAgainstCancel(): Program {
   return {
     name: 'schedule against cancel',
-    calls: [...POLL, 'bhCancel'],
+    calls: [...HOME_CALLS, 'bhCancel'],
     build(world) {
       const context = world.context('context');
       const over = world.word('over');
@@ -219,7 +207,7 @@ export function scheduleAgainstCancel(): Program {
 export function nestedPolls(): Program {
   return {
     name: 'nested polls: a callback waits for another bottom half',
-    calls: POLL,
+    calls: HOME_CALLS,
     build(world) {
       const context = world.context('context', { slots: 2 });
       return () => {
@@ -255,7 +243,7 @@ export function nestedPolls(): Program {
 export function oneshotAgainstSchedule(): Program {
   return {
     name: 'a bottom half frees itself before the notify of its schedule',
-    calls: POLL,
+    calls: HOME_CALLS,
     build(world) {
       const context = world.context('context');
       return () => {

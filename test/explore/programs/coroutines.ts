@@ -6,7 +6,7 @@ import {
   COROUTINE_BY_SCHEDULE,
   COROUTINE_BY_SLEEP,
 } from '#src/layout';
-import { Home, wakeContext } from '../mirror.ts';
+import { HOME_CALLS, Home, wakeContext } from '../mirror.ts';
 import {
   atomics,
   type EngineCall,
@@ -17,20 +17,7 @@ import {
 } from '../step.ts';
 import type { Program, World } from '../world.ts';
 
-const CALLS: readonly EngineCall[] = [
-  'bhEnqueue',
-  'bhTake',
-  'bhNext',
-  'bhPending',
-  'pollBegin',
-  'pollEnd',
-  'waitEnter',
-  'waitLeave',
-  'accept',
-  'coSchedule',
-  'coTake',
-  'coNext',
-];
+const CALLS: readonly EngineCall[] = [...HOME_CALLS, 'coSchedule', 'coTake', 'coNext'];
 
 function coSchedule(
   engine: ExploredEngine,

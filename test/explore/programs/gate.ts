@@ -1,7 +1,7 @@
 /** The drain gate: requests enter and leave while main drains (design section 7). */
 
 import { BACKEND_QUIESCE, LANE_IN_FLIGHT } from '#src/layout';
-import { Home, schedule } from '../mirror.ts';
+import { HOME_CALLS, Home, schedule } from '../mirror.ts';
 import {
   atomics,
   type EngineCall,
@@ -13,15 +13,7 @@ import {
 import type { Program } from '../world.ts';
 
 const CALLS: readonly EngineCall[] = [
-  'bhEnqueue',
-  'bhTake',
-  'bhNext',
-  'bhPending',
-  'pollBegin',
-  'pollEnd',
-  'waitEnter',
-  'waitLeave',
-  'accept',
+  ...HOME_CALLS,
   'gateEnter',
   'gateLeave',
   'gateClose',

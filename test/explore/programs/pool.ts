@@ -10,7 +10,7 @@ import {
   WORK_RESULT,
   WORK_SIZE,
 } from '#src/layout';
-import { Home, schedule, wakeContext } from '../mirror.ts';
+import { HOME_CALLS, Home, schedule, wakeContext } from '../mirror.ts';
 import {
   atomics,
   type EngineCall,
@@ -22,16 +22,8 @@ import {
 import type { Program, World } from '../world.ts';
 
 const CALLS: readonly EngineCall[] = [
-  'bhEnqueue',
+  ...HOME_CALLS,
   'bhCancel',
-  'bhTake',
-  'bhNext',
-  'bhPending',
-  'pollBegin',
-  'pollEnd',
-  'waitEnter',
-  'waitLeave',
-  'accept',
   'poolSubmit',
   'poolTake',
   'poolDone',

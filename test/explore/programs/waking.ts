@@ -9,21 +9,10 @@ import {
   CORE_HEADER_SIZE,
   CORE_HEADER_WAITERS,
 } from '#src/layout';
-import { Home, kick, schedule, wakeContext } from '../mirror.ts';
+import { HOME_CALLS, Home, kick, schedule, wakeContext } from '../mirror.ts';
 import { atomics, type EngineCall, type Piece, repeat, until } from '../step.ts';
 import { HOME, type Program } from '../world.ts';
 
-const POLL: readonly EngineCall[] = [
-  'bhEnqueue',
-  'bhTake',
-  'bhNext',
-  'bhPending',
-  'pollBegin',
-  'pollEnd',
-  'waitEnter',
-  'waitLeave',
-  'accept',
-];
 const HANDLERS: readonly EngineCall[] = ['handlerReady', 'handlerPending', 'notifierSet'];
 
 /**
@@ -34,7 +23,7 @@ const HANDLERS: readonly EngineCall[] = ['handlerReady', 'handlerPending', 'noti
 export function foreignPoll({ home = HOME, blocking = false } = {}): Program {
   return {
     name: `a foreign ${blocking ? 'blocking' : 'non-blocking'} poll, home ${home}`,
-    calls: [...POLL, ...HANDLERS],
+    calls: [...HOME_CALLS, ...HANDLERS],
     // With the hook, plain words are no longer one thread's.
     fine: home === 0,
     allOrders: home === 0,
@@ -75,7 +64,7 @@ export function foreignPoll({ home = HOME, blocking = false } = {}): Program {
 export function pollBetweenPrepareAndCheck(): Program {
   return {
     name: "a blocking poll between a foreign loop's prepare and check",
-    calls: [...POLL, 'prepare', 'check'],
+    calls: [...HOME_CALLS, 'prepare', 'check'],
     build(world) {
       const context = world.context('context', { slots: 2 });
       return () => {
@@ -126,7 +115,7 @@ export interface BrokenWait {
 export function waitAgainstKick(broken: BrokenWait = {}): Program {
   return {
     name: 'a wait for a condition against the kick of who changes it',
-    calls: [...POLL, 'waitKick'],
+    calls: [...HOME_CALLS, 'waitKick'],
     build(world) {
       const { arena } = world;
       const context = world.context('main');
@@ -202,7 +191,7 @@ export function visitsAgainstClose({ visitors = 2 } = {}): Program {
 export function mail({ senders = 2 } = {}): Program {
   return {
     name: `mail to a thread that sleeps: ${senders} senders`,
-    calls: [...POLL, 'mailSent', 'mailReceived'],
+    calls: [...HOME_CALLS, 'mailSent', 'mailReceived'],
     build(world) {
       const context = world.context('context');
       const posted = world.word('posted');

@@ -1,27 +1,31 @@
-/** Serves the build to a browser on this machine, from a page that may share memory. */
+/**
+ * Serves a test page, the build, and what else the test has, to a browser on this machine, with the
+ * headers without which a page may not share memory.
+ */
+
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { extname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-const SERVED = /^\/(build|node_modules\/@assemblyscript\/loader|test\/threads)\//;
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const TYPES: Record<string, string> = {
   '.html': 'text/html',
   '.js': 'text/javascript',
   '.mjs': 'text/javascript',
   '.wasm': 'application/wasm',
 };
-/** Without these two a page cannot give memory to a Worker. */
+
+/** Cross-origin isolation. */
 const ISOLATED = {
   'cross-origin-opener-policy': 'same-origin',
   'cross-origin-embedder-policy': 'require-corp',
 };
 
-/** A Worker knows no import map, so bare names become paths, as a bundler would make them. */
-function resolveNames(text: string): string {
-  return text.replaceAll(
+/** A Worker knows no import map, so the bare name becomes a path, as a bundler would make it. */
+function resolveNames(script: string): string {
+  return script.replaceAll(
     /(from\s*)(['"])@assemblyscript\/loader\2/g,
     '$1"/node_modules/@assemblyscript/loader/index.js"',
   );
@@ -32,16 +36,22 @@ export interface PageServer extends AsyncDisposable {
   readonly origin: string;
 }
 
-export async function serveIsolated(): Promise<PageServer> {
+/** `served`: paths of files below the project's folder; `images`: more, by name, at /images/. */
+export async function servePage(
+  served: RegExp,
+  images: Readonly<Record<string, ArrayBuffer>> = {},
+): Promise<PageServer> {
   const server = createServer(async (request, response) => {
     const path = normalize(new URL(request.url ?? '/', 'http://page').pathname);
+    const image = path.startsWith('/images/') && images[path.slice(8)];
     try {
-      if (!SERVED.test(path)) throw new Error('not served');
-      const bytes = await readFile(join(ROOT, path));
-      const script = /\.m?js$/.test(path);
+      if (!image && !served.test(path)) throw new Error('not served');
       const type = TYPES[extname(path)] ?? 'application/octet-stream';
-      const body = script ? resolveNames(bytes.toString()) : new Uint8Array(bytes);
-      response.writeHead(200, { 'content-type': type, ...ISOLATED }).end(body);
+      const bytes = image ? new Uint8Array(image) : await readFile(join(ROOT, path));
+      const isScript = type === 'text/javascript';
+      const body = isScript ? Buffer.from(resolveNames(String(bytes))) : bytes;
+      const headers = { 'content-type': type, 'content-length': body.length, ...ISOLATED };
+      response.writeHead(200, headers).end(body);
     } catch {
       response.writeHead(404, ISOLATED).end();
     }
