@@ -5,7 +5,7 @@
  * together. Tables instead of objects; nothing is allocated.
  */
 
-import type { RequestTable } from './driver.ts';
+import type { OP_READ, OP_WRITE, RequestTable } from './driver.ts';
 
 /** A member's result: `BackendLane.submit` must be asked to do it, from its beginning. */
 export const LONG_WAY = 1;
@@ -49,4 +49,12 @@ export class DirectBatch implements RequestTable {
     this.count = 0;
     this.end = 0;
   }
+}
+
+/** What is left to do after a lane's `transferRows`, in this order. */
+export interface RowTransfer {
+  /** `done` requests have succeeded, and the owner has counted them. */
+  stopClock(op: typeof OP_READ | typeof OP_WRITE, done: number): void;
+  /** What the owner is to make of an answer that is not the length: as `DirectBatch.results`. */
+  resultOf(result: number): number;
 }

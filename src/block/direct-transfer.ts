@@ -10,7 +10,7 @@ import {
   BACKEND_QUIESCE,
 } from '../layout.ts';
 import { EAGAIN, EIO } from '../spec.ts';
-import { type DirectBatch, LONG_WAY } from './direct-batch.ts';
+import { type DirectBatch, LONG_WAY, type RowTransfer } from './direct-batch.ts';
 import {
   type BlockDriver,
   type BlockOp,
@@ -20,6 +20,7 @@ import {
   OP_WRITE,
   PENDING,
   REQ_FUA,
+  type RequestTable,
 } from './driver.ts';
 import { errnoOfThrown } from './error.ts';
 import { type LaneFigures, TIMED_ONE_IN } from './lane-figures.ts';
@@ -30,7 +31,7 @@ type DirectOp = typeof OP_READ | typeof OP_WRITE;
 /** The gate was closed before the driver was asked. No driver answers that. */
 const GATE_CLOSED = Number.NEGATIVE_INFINITY;
 
-export class DirectTransfer {
+export class DirectTransfer implements RowTransfer {
   readonly #core: Core;
   readonly #backend: number;
   readonly #driver: BlockDriver;
@@ -39,6 +40,8 @@ export class DirectTransfer {
   readonly #request = new DirectRequest();
   #u32: Uint32Array;
   #untilTimed = 1;
+  /** When the clock was started; -1: not this time. */
+  #started = -1;
 
   /** `backend`: address of the BACKEND_* words. */
   constructor(
@@ -58,22 +61,50 @@ export class DirectTransfer {
 
   /** Fills in the results of all members. The gate was passed. */
   run(op: DirectOp, batch: DirectBatch): void {
-    const words = this.#words();
-    const flags = words[(this.#backend + BACKEND_FLAGS) >>> 2] as number;
-    const durable = op === OP_WRITE && !(flags & BACKEND_F_WRITE_CACHE);
-    const refused = flags & (BACKEND_F_NO_MEDIUM | (op === OP_WRITE ? BACKEND_F_READ_ONLY : 0));
-    if (refused || (durable && !this.#driver.fua)) {
+    const flags = this.#flags();
+    const durable = isDurable(op, flags);
+    if (refuses(op, flags) || (durable && !this.#driver.fua)) {
       batch.results.fill(LONG_WAY, 0, batch.count);
       return;
     }
-    this.#untilTimed -= batch.count;
-    const timed = this.#untilTimed <= 0;
-    const started = timed ? this.#clock.now() : 0;
+    this.#startClock(batch.count);
     this.#callDriver(op, durable, batch);
-    const done = this.#count(op, batch);
-    if (!timed || done === 0) return;
+    this.stopClock(op, this.#count(op, batch));
+  }
+
+  /**
+   * Has the driver do the rows of a table, which lie inside the disk: results are its answers, or
+   * GATE_CLOSED; `resultOf` says what the owner is to make of those that are not the length. The
+   * owner counts what has succeeded, and then calls `stopClock`. False: not by this way, nothing
+   * has happened. The gate was passed.
+   */
+  runRows(op: DirectOp, table: RequestTable): boolean {
+    const flags = this.#flags();
+    const driver = this.#driver;
+    if (!driver.submitAll || refuses(op, flags) || isDurable(op, flags)) return false;
+    const { count, results } = table;
+    this.#startClock(count);
+    const gate = (this.#backend + BACKEND_QUIESCE) >>> 2;
+    const asked = driver.submitAll(op, table, this.#core.ramU8, this.#words(), gate);
+    if (asked < count) for (let i = asked; i < count; i++) results[i] = GATE_CLOSED;
+    return true;
+  }
+
+  /** One batch in about TIMED_ONE_IN requests is timed. */
+  #startClock(count: number): void {
+    this.#untilTimed -= count;
+    this.#started = this.#untilTimed <= 0 ? this.#clock.now() : -1;
+  }
+
+  /** `done` requests have succeeded since the clock was started. */
+  stopClock(op: DirectOp, done: number): void {
+    if (this.#started < 0 || done === 0) return;
     this.#untilTimed = TIMED_ONE_IN;
-    this.#figures.took(op, (this.#clock.now() - started) / done);
+    this.#figures.took(op, (this.#clock.now() - this.#started) / done);
+  }
+
+  #flags(): number {
+    return this.#words()[(this.#backend + BACKEND_FLAGS) >>> 2] as number;
   }
 
   /** Results become what the driver answers: bytes or an errno, or GATE_CLOSED. */
@@ -130,13 +161,14 @@ export class DirectTransfer {
         results[i] = 0;
         done += 1;
         bytes += result;
-      } else results[i] = this.#odd(result);
+      } else results[i] = this.resultOf(result);
     }
     this.#figures.succeeded(this.#words(), op, bytes, done);
     return done;
   }
 
-  #odd(result: number): number {
+  /** What the owner is to make of an answer that is not the length: see `DirectBatch.results`. */
+  resultOf(result: number): number {
     if (!(result < 0)) return LONG_WAY;
     if (result === GATE_CLOSED) return -EAGAIN;
     this.#figures.failed(this.#words());
@@ -148,6 +180,16 @@ export class DirectTransfer {
   #words(): Uint32Array {
     return (this.#u32 = this.#core.keepU32(this.#u32));
   }
+}
+
+/** With the write cache off a write is done when it is on stable storage (BB-21). */
+function isDurable(op: DirectOp, flags: number): boolean {
+  return op === OP_WRITE && !(flags & BACKEND_F_WRITE_CACHE);
+}
+
+/** The long way says why. */
+function refuses(op: DirectOp, flags: number): boolean {
+  return (flags & (BACKEND_F_NO_MEDIUM | (op === OP_WRITE ? BACKEND_F_READ_ONLY : 0))) !== 0;
 }
 
 /** What the driver sees of a member: one object for all. */

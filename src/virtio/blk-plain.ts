@@ -1,123 +1,80 @@
 /**
- * The usual requests of a batch, in two loops that do little else: reads or writes of one
- * direction that break no rule and whose data lies in one segment. Whatever is not obviously so is
- * left to `BlkHandler.handle`, which decides. What one request costs here is what a disk that
- * answers at once is slower than its host.
+ * The usual requests of a batch: reads or writes of one direction that break no rule and whose data
+ * lies in one segment. The engine finds them (`blkCollect`) and ends them (`blkFinish`); between
+ * the two a driver that answers at once goes through the rows of a table. What one request costs
+ * here is what such a disk is slower than its host.
  */
 
-import type { DirectBatch } from '../block/direct-batch.ts';
+import type { DirectBatch, RowTransfer } from '../block/direct-batch.ts';
+import type { RequestTable } from '../block/driver.ts';
+import type { Core } from '../engine/core.ts';
 import {
-  BACKEND_CAPACITY_HI,
-  BACKEND_CAPACITY_LO,
-  BACKEND_F_READ_ONLY,
-  BACKEND_FLAGS,
-  BLOCK_FIRST,
-  BLOCK_SEGMENTS,
+  PLAIN_LENGTHS,
+  PLAIN_OFFSETS,
+  PLAIN_RESULTS,
+  PLAIN_ROWS,
+  PLAIN_STARTS,
+  QUEUE_PLAIN,
   RECORD_IN_BYTES,
-  RECORD_IN_COUNT,
-  RECORD_OUT_BYTES,
-  RECORD_OUT_COUNT,
-  RECORD_SECTOR_HI,
-  RECORD_SECTOR_LO,
-  RECORD_SEGMENTS,
   RECORD_SIZE,
   RECORD_STATUS,
-  RECORD_TYPE,
   RECORD_WRITTEN,
-  SEGMENT_LENGTH,
-  SEGMENT_SIZE,
 } from '../layout.ts';
-import {
-  SECTOR_SHIFT,
-  SECTOR_SIZE,
-  VIRTIO_BLK_OUTHDR_SIZE,
-  VIRTIO_BLK_S_OK,
-  VIRTIO_BLK_T_BARRIER,
-  VIRTIO_BLK_T_IN,
-  VIRTIO_BLK_T_OUT,
-} from '../spec.ts';
-import { MERGE_REQUESTS_MAX, type MergeBatch } from './blk-merge.ts';
+import { VIRTIO_BLK_S_OK } from '../spec.ts';
 import type { BlkRecords } from './blk-records.ts';
-import { type QueueConfig, REQUEST_SECTORS_MAX } from './queue-config.ts';
 
-const WORD = 0x1_0000_0000;
-const PER_SECTOR = 1 / SECTOR_SIZE;
-const REQUEST_BYTES_MAX = REQUEST_SECTORS_MAX * SECTOR_SIZE;
-
-// All in words: fields of a record, of a segment block and of a segment.
+// All in words: fields of a record.
 const RECORD = RECORD_SIZE >>> 2;
-const TYPE = RECORD_TYPE >>> 2;
-const SECTOR_LO = RECORD_SECTOR_LO >>> 2;
-const SECTOR_HI = RECORD_SECTOR_HI >>> 2;
-const OUT_COUNT = RECORD_OUT_COUNT >>> 2;
-const IN_COUNT = RECORD_IN_COUNT >>> 2;
-const OUT_BYTES = RECORD_OUT_BYTES >>> 2;
 const IN_BYTES = RECORD_IN_BYTES >>> 2;
-const SEGMENTS = RECORD_SEGMENTS >>> 2;
 const STATUS = RECORD_STATUS >>> 2;
 const WRITTEN = RECORD_WRITTEN >>> 2;
-const FIRST = BLOCK_FIRST >>> 2;
-const SEGMENT = SEGMENT_SIZE >>> 2;
-const LENGTH = SEGMENT_LENGTH >>> 2;
 
-/**
- * Collects the popped requests whose heads stand in `u32[from .. to)`, up to the first that is not
- * plain, not of the batch's direction, or has no room. Returns its index.
- */
-export function collectPlain(
-  records: BlkRecords,
-  config: QueueConfig,
-  merge: MergeBatch,
-  from: number,
-  to: number,
-): number {
-  const { u32, first } = records;
-  const { tags, offsets, starts, lengths, segments } = merge;
-  const { backend, logicalBlockSize } = config;
-  const capacity =
-    u32[(backend + BACKEND_CAPACITY_HI) >>> 2]! * WORD +
-    u32[(backend + BACKEND_CAPACITY_LO) >>> 2]!;
-  const blockMask = logicalBlockSize - 1;
-  const sectorMask = (logicalBlockSize >>> SECTOR_SHIFT) - 1;
-  const last = Math.min(to, from + MERGE_REQUESTS_MAX - merge.count);
-  if (from === last) return from;
-  const opening = u32[first + u32[from]! * RECORD + TYPE]!;
-  const write = merge.count > 0 ? merge.write : (opening & VIRTIO_BLK_T_OUT) !== 0;
-  const type = write ? VIRTIO_BLK_T_OUT : VIRTIO_BLK_T_IN;
-  if (write && u32[(backend + BACKEND_FLAGS) >>> 2]! & BACKEND_F_READ_ONLY) return from;
+/** A queue's plain table in core memory (layout: plain table). Home thread of the queue. */
+export class PlainTable implements RequestTable {
+  count = 0;
+  offsets!: Float64Array;
+  starts!: Float64Array;
+  lengths!: Float64Array;
+  results!: Float64Array;
+  readonly #core: Core;
+  readonly #address: number;
 
-  let row = merge.count;
-  let end = merge.end;
-  let at = from;
-  for (; at < last; at++) {
-    const head = u32[at]!;
-    const record = first + head * RECORD;
-    const sectorLo = u32[record + SECTOR_LO]!;
-    const sector = u32[record + SECTOR_HI]! * WORD + sectorLo;
-    const outCount = u32[record + OUT_COUNT]!;
-    const bytes = write
-      ? u32[record + OUT_BYTES]! - VIRTIO_BLK_OUTHDR_SIZE
-      : u32[record + IN_BYTES]! - 1;
-    if ((u32[record + TYPE]! & ~VIRTIO_BLK_T_BARRIER) !== type) break;
-    if (bytes & blockMask || sectorLo & sectorMask || bytes > REQUEST_BYTES_MAX) break;
-    if (bytes === 0 || sector > capacity - bytes * PER_SECTOR) break;
-    // A write's header is the whole of the first segment, or data would begin there.
-    const block = (u32[record + SEGMENTS]! >>> 2) + FIRST;
-    const data = block + (write ? 1 : outCount) * SEGMENT;
-    if (write && u32[block + LENGTH] !== VIRTIO_BLK_OUTHDR_SIZE) break;
-    if (outCount >= BLOCK_SEGMENTS || u32[data + LENGTH]! < bytes) break;
-    tags[row] = head;
-    offsets[row] = sector * SECTOR_SIZE;
-    starts[row] = u32[data]!;
-    lengths[row] = bytes;
-    segments[row] = write ? outCount : u32[record + IN_COUNT]!;
-    end = Math.max(end, sector * SECTOR_SIZE + bytes);
-    row += 1;
+  constructor(core: Core, queue: number) {
+    this.#core = core;
+    this.#address = core.u32[(queue + QUEUE_PLAIN) >>> 2]!;
+    this.#view();
   }
-  if (row > merge.count) merge.write = write;
-  merge.count = row;
-  merge.end = end;
-  return at;
+
+  /** The first `count` rows as they are now; good until the memory may grow. */
+  take(count: number): this {
+    this.count = count;
+    // Views of a memory that has grown are detached; of one that is shared they stay good.
+    if (this.offsets.length === 0 || !this.#core.viewsDetach) this.#view();
+    return this;
+  }
+
+  /**
+   * Adds those rows to `batch` whose result is not their length, with what is to be made of it. The
+   * heads stand in `u32[at ..]`.
+   */
+  copyOdd(batch: DirectBatch, u32: Uint32Array, at: number, transfer: RowTransfer): void {
+    const { count, offsets, starts, lengths, results } = this;
+    for (let i = 0; i < count; i++) {
+      if (results[i] === lengths[i]) continue;
+      batch.results[batch.count] = transfer.resultOf(results[i]!);
+      batch.add(u32[at + i]!, offsets[i]!, starts[i]!, lengths[i]!);
+    }
+  }
+
+  #view(): void {
+    const { buffer } = this.#core.u32;
+    if (this.offsets?.buffer === buffer) return;
+    const column = (at: number) => new Float64Array(buffer, this.#address + at, PLAIN_ROWS);
+    this.offsets = column(PLAIN_OFFSETS);
+    this.starts = column(PLAIN_STARTS);
+    this.lengths = column(PLAIN_LENGTHS);
+    this.results = column(PLAIN_RESULTS);
+  }
 }
 
 /**

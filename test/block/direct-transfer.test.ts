@@ -79,12 +79,12 @@ describe('the short way of a lane', () => {
     const { lane, backend } = await rig(driver);
     const batch = batchOf(2);
     lane.transfer(OP_READ, batch);
-    backend.quiesce();
+    backend.drainedBegin();
     lane.plug();
     lane.transfer(OP_READ, batch);
     expect(resultsOf(batch)).toEqual([LONG_WAY, LONG_WAY]);
     lane.unplug();
-    backend.unquiesce();
+    backend.drainedEnd();
     expect(driver.asked).toEqual([]);
   });
 
@@ -92,7 +92,7 @@ describe('the short way of a lane', () => {
     const driver = new ScriptDriver('inline');
     const { lane, backend } = await rig(driver);
     driver.answer = (request) => {
-      if (request.offset === 512) backend.quiesce();
+      if (request.offset === 512) backend.drainedBegin();
       return request.length;
     };
     const batch = batchOf(4);
@@ -101,7 +101,7 @@ describe('the short way of a lane', () => {
     lane.unplug();
     expect(resultsOf(batch)).toEqual([0, 0, -EAGAIN, -EAGAIN]);
     expect([driver.asked.length, lane.inFlight, backend.stats().failed]).toEqual([2, 0, 0]);
-    backend.unquiesce();
+    backend.drainedEnd();
   });
 
   it('BB-4 leaves what lies beyond the end to the long way, and what ends there not', async () => {
@@ -196,12 +196,12 @@ describe('the short way through a loop of the driver', () => {
     const driver = new LoopDriver();
     const rigged = await rig(driver);
     driver.between = (done) => {
-      if (done === 2) rigged.backend.quiesce();
+      if (done === 2) rigged.backend.drainedBegin();
     };
     expect(transfer(rigged, OP_READ, batchOf(4))).toEqual([0, 0, -EAGAIN, -EAGAIN]);
     const { read, failed } = rigged.backend.stats();
     expect([driver.done.length, read.operations, failed]).toEqual([2, 2, 0]);
-    rigged.backend.unquiesce();
+    rigged.backend.drainedEnd();
   });
 
   it('what it answers is read as an answer of `submit` is', async () => {
