@@ -3,8 +3,12 @@
 import { openFault } from './fault.ts';
 import { openMemory } from './memory.ts';
 import { openNull } from './null.ts';
+import { openOverlay } from './overlay-open.ts';
 import { registerDriver } from './registry.ts';
+import { openThrottle } from './throttle.ts';
 
 registerDriver('memory', openMemory);
 registerDriver('null', openNull);
 registerDriver('fault', openFault);
+registerDriver('throttle', openThrottle);
+registerDriver('overlay', openOverlay);

@@ -82,6 +82,10 @@ export class FaultDriver implements BlockDriver {
     this.image.resized?.(size);
   }
 
+  get children(): readonly BlockDriver[] {
+    return [this.image];
+  }
+
   get size(): number {
     return this.image.size;
   }
@@ -141,6 +145,22 @@ export class FaultDriver implements BlockDriver {
 
   truncate(size: number): number {
     return this.image.truncate(size);
+  }
+
+  identity(): string | null {
+    return this.image.identity?.() ?? null;
+  }
+
+  /** A request that waits here ends at once (BB-25). */
+  cancel(request: BlockRequest): void {
+    const at = this.#held.findIndex((held) => held.request === request);
+    if (at < 0) {
+      this.image.cancel?.(request);
+      return;
+    }
+    const [held] = this.#held.splice(at, 1);
+    if (held!.timer) clearTimeout(held!.timer);
+    request.settle(-ECANCELED);
   }
 
   /** Waiting requests end with ECANCELED. */

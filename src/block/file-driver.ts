@@ -39,6 +39,10 @@ export abstract class FileDriver implements BlockDriver {
     return this.file.truncate(size);
   }
 
+  identity(): string | null {
+    return this.file.lastChange();
+  }
+
   close(): void | Promise<void> {
     this.file.close();
   }

@@ -14,6 +14,12 @@ export interface FileStat {
   isBlockDevice(): boolean;
 }
 
+/** With `bigint`, which alone is exact: of the last change of the contents, in ns since 1970. */
+export interface ExactStat {
+  readonly size: bigint;
+  readonly mtimeNs: bigint;
+}
+
 type Transferred = (error: Error | null, bytes: number) => void;
 type Finished = (error: Error | null) => void;
 
@@ -29,6 +35,7 @@ export interface FileSystem {
   openSync(path: string, flags: number, mode?: number): number;
   closeSync(fd: number): void;
   fstatSync(fd: number): FileStat;
+  fstatSync(fd: number, options: { readonly bigint: true }): ExactStat;
   ftruncateSync(fd: number, size: number): void;
   fdatasyncSync(fd: number): void;
   readSync(fd: number, bytes: Uint8Array, at: number, length: number, position: number): number;

@@ -116,6 +116,16 @@ export class OpenFile {
     return 0;
   }
 
+  /**
+   * Size and time of the last change, as far as the file system tells times apart (Linux: some
+   * milliseconds); null for a block device, whose time means nothing.
+   */
+  lastChange(): string | null {
+    if (!this.regular) return null;
+    const { size, mtimeNs } = this.host.fs.fstatSync(this.fd, { bigint: true });
+    return `${size}:${mtimeNs}`;
+  }
+
   close(): void {
     if (!this.#borrowed) this.host.fs.closeSync(this.fd);
   }

@@ -5,7 +5,14 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { openCore } from '#src/adapter/node';
 import { nodeFiles } from '#src/adapter/node-files';
 import '#src/block/drivers';
-import { type BlockDriver, type BlockRequest, OP_READ, OP_WRITE } from '#src/block/driver';
+import { AioContext } from '#src/aio/context';
+import {
+  type BlockDriver,
+  type BlockRequest,
+  type DriverSpec,
+  OP_READ,
+  OP_WRITE,
+} from '#src/block/driver';
 import { type DriverSuiteOptions, driverSuite } from '#src/block/driver-suite';
 import { FaultDriver } from '#src/block/fault';
 import { zeroVector } from '#src/block/io-vector';
@@ -69,6 +76,24 @@ function coreBuffer(core: Core): (bytes: number) => Uint8Array {
   };
 }
 
+const context = new AioContext(wasm, { sleeper: 'loop' });
+const onMain = { main: true, context };
+const memorySpec = { driver: 'memory', options: { size: 8 * MIB } };
+const fileSpec = (options = {}) => {
+  const filename = join(folder, `disk${files++}`);
+  return { driver: 'file', options: { filename, create: true, ...options } };
+};
+
+/** A throttle that is wide enough for the suite, and narrow enough to make most requests wait. */
+async function throttle(file: DriverSpec): Promise<BlockDriver> {
+  const limits = { 'iops-total': 5000, 'bps-total': '100M' };
+  return openDriver(wasm, { driver: 'throttle', options: { file, ...limits } }, onMain);
+}
+
+async function overlay(base: DriverSpec, top: DriverSpec, more = {}): Promise<BlockDriver> {
+  return openDriver(wasm, { driver: 'overlay', options: { base, top, ...more } }, onMain);
+}
+
 type Opener = () => Promise<BlockDriver> | BlockDriver;
 const disks: [string, Opener, DriverSuiteOptions?][] = [
   ['memory (wasm)', () => new MemoryDriver(wasm, 8 * MIB)],
@@ -93,6 +118,37 @@ const disks: [string, Opener, DriverSuiteOptions?][] = [
         { action: 'short', bytes: 1024, op: ['read', 'write'], count: 3 },
         { action: 'delay', ms: 0 },
       ]),
+  ],
+  ['throttle over memory', () => throttle(memorySpec)],
+  ['throttle over file', () => throttle(fileSpec({ size: 8 * MIB }))],
+  ['overlay, memory over memory', () => overlay(memorySpec, { driver: 'memory' })],
+  [
+    'overlay, clusters of 4 KiB',
+    () => overlay(memorySpec, { driver: 'memory' }, { 'cluster-size': 4096 }),
+  ],
+  ['overlay, file over file', () => overlay(fileSpec({ size: 8 * MIB }), fileSpec())],
+  [
+    'overlay, file over file, uv',
+    () => overlay(fileSpec({ size: 8 * MIB, aio: 'uv' }), fileSpec({ aio: 'uv' })),
+  ],
+  [
+    'overlay over a throttle',
+    () => {
+      const options = { file: memorySpec, 'iops-total': 5000 };
+      return overlay({ driver: 'throttle', options }, { driver: 'memory' });
+    },
+  ],
+  [
+    'overlay, short and late',
+    () => {
+      const rules = [
+        { action: 'short', bytes: 1024, op: ['read', 'write'], count: 3, skip: 2 },
+        { action: 'delay', ms: 0 },
+      ];
+      const fault = (image: DriverSpec) => ({ driver: 'fault', options: { image, rules } });
+      const top = { driver: 'memory', options: { size: 24 * MIB } };
+      return overlay(fault(memorySpec), fault(top));
+    },
   ],
 ];
 

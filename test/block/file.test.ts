@@ -64,7 +64,7 @@ describe('file disk: its size', () => {
       isFile: () => false,
       isBlockDevice: () => true,
     });
-    const parts = { fstatSync: stat };
+    const parts = { fstatSync: stat as typeof fs.fstatSync };
     const disk = open({ filename }, parts, { deviceSize: () => 1_000_000 });
     expect(disk.size).toBe(999_936);
     expect(disk.truncate(512)).toBe(-22);

@@ -85,7 +85,15 @@ describe('registry', () => {
   it('opens drivers by name, users’ own among them, and names those it knows', async () => {
     const core = await openCore({ engine: 'js' });
     registerDriver('mine', (_core, options) => new NullDriver(options['blocks'] as number, true));
-    expect(driverNames()).toEqual(['fault', 'file', 'memory', 'mine', 'null']);
+    expect(driverNames()).toEqual([
+      'fault',
+      'file',
+      'memory',
+      'mine',
+      'null',
+      'overlay',
+      'throttle',
+    ]);
     const disk = await openDriver(core, { driver: 'mine', options: { blocks: 512 } });
     expect(disk.size).toBe(512);
     expect(() => openDriver(core, { driver: 'nul' })).toThrow(
