@@ -57,7 +57,8 @@ export interface BlockRequest {
 
 /**
  * How a driver settles. `inline`: before `submit` returns, always. `word`: another thread answers
- * through shared memory. `loop`: through the JavaScript loop, so its thread must not block.
+ * through shared memory, or a timer of the context. `loop`: through the JavaScript loop, so its
+ * thread must not block.
  */
 export type Settles = 'inline' | 'word' | 'loop';
 
@@ -95,10 +96,11 @@ export interface BlockDriver {
    */
   submit(request: BlockRequest): number;
   /**
-   * For drivers that settle `inline`, if a loop of their own is faster than `submit` for each: does
-   * the members in order. Before each it loads `words[gate]` (atomic) and stops where that is not
-   * 0: somebody drains. Returns how many it did. It neither throws nor calls anything that may grow
-   * the memory.
+   * For drivers that settle `inline`, if a loop of their own is faster than `submit` for each:
+   * does the members in order. Before each it loads `words[gate]` and stops where that is not 0:
+   * somebody drains. A plain load will do: who passed the gate is waited for, and this only says
+   * hurry; no compiler may keep the value over a system call. Returns how many it did. It neither
+   * throws nor calls anything that may grow the memory.
    */
   submitAll?(
     op: typeof OP_READ | typeof OP_WRITE,
@@ -118,6 +120,26 @@ export interface BlockDriver {
   resized?(size: number): void;
   /** From now on several threads, or no more than one, are inside the disk: main, drained. */
   several?(several: boolean): void;
+  /** Drivers of the disks that this one stands on: a filter's or an overlay's. Default: none. */
+  readonly children?: readonly BlockDriver[];
+  /**
+   * A drained section of the disk begins on this thread: let everything go that waits of its own
+   * accord, such as a throttled request (BB-28). The gate is closed already. Never nested. The
+   * children are told by whoever tells this driver: after it, and of the end before it.
+   */
+  drainedBegin?(): void;
+  /** The section has ended. On main the gate is still closed, on other threads it may be open. */
+  drainedEnd?(): void;
+  /**
+   * Nobody wants the result of a request any more that was answered with PENDING: settle it soon,
+   * with -ECANCELED or as it ends. May settle it before this returns (BB-25).
+   */
+  cancel?(request: BlockRequest): void;
+  /**
+   * Something that changes whenever somebody else changes the disk's contents, if the host can tell
+   * (a file: size and time of the last change); overlays are bound to it. Null: it cannot tell.
+   */
+  identity?(): string | null;
   /** All drivers of other threads that were opened by `share` are closed by then. */
   close(): void | Promise<void>;
 }

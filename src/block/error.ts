@@ -121,6 +121,20 @@ export class OptionError extends Error {
   }
 }
 
+/** A change of the graph of disks that somebody in it refuses. Nothing has changed. */
+export class GraphError extends Error {
+  readonly code: 'EPERM' | 'EBUSY';
+  /** Name of the backend or node that refuses. */
+  readonly refusedBy: string;
+
+  constructor(code: 'EPERM' | 'EBUSY', refusedBy: string, why: string) {
+    super(why);
+    this.name = 'GraphError';
+    this.code = code;
+    this.refusedBy = refusedBy;
+  }
+}
+
 function describe(value: unknown): string {
   if (typeof value === 'string') return `'${value}'`;
   if (typeof value === 'object' && value !== null)

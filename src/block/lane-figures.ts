@@ -100,6 +100,10 @@ export class LaneFigures {
     add(u32, this.#lane + LANE_INVALID, 1);
   }
 
+  merged(u32: Uint32Array, requests: number): void {
+    add(u32, this.#lane + LANE_MERGED, requests);
+  }
+
   took(op: BlockOp, ns: number): void {
     const at = this.#lane + LANE_TIMED + (KIND_OF[op] as number) * TIMED_SIZE;
     const { u32 } = this.#core;

@@ -29,6 +29,8 @@ export interface LaneBackend {
   readonly address: number;
   /** Something left while the gate was closed: look whether all have. */
   wake(): void;
+  /** Drains as main does, without waiting for `holding` requests of the lane (BB-11). */
+  drainFor(lane: { readonly address: number }, holding: number): Promise<void>;
   /** The lane has closed and needs its words no more. */
   laneClosed(lane: BackendLane): void;
 }

@@ -37,6 +37,10 @@ export class LaneRequest {
   done: (request: LaneRequest, result: number) => void = unexpected;
   /** The owner gave the request up (a reset): no byte of its vector is touched from now on. */
   abandoned = false;
+  /** Nobody wants its result any more (`cancel`): no further part of it is begun. */
+  canceled = false;
+  /** A part of what the owner holds the gate open for (`startRequest`): it passes when closed. */
+  part = false;
   /** For an owner whose memory may be taken back by another thread. */
   guard: RequestGuard | null = null;
   /** What was thrown, for a failed request, if anything was. */
@@ -55,6 +59,14 @@ export class LaneRequest {
     this.transfer = new Transfer(lane, this);
   }
 
+  /**
+   * Asks for an end of a request that is under way (BB-25). `done` runs once all the same, from a
+   * later poll: with -ECANCELED, or with what had become of it. Nothing if it has ended.
+   */
+  cancel(): void {
+    this.#lane.cancel(this);
+  }
+
   /** Gives the request back to its lane's pool. Not while the lane has it. */
   release(): void {
     if (this.free || this.transfer.busy) {
@@ -64,6 +76,8 @@ export class LaneRequest {
     this.vector.reset(NO_BYTES);
     this.done = unexpected;
     this.abandoned = false;
+    this.canceled = false;
+    this.part = false;
     this.guard = null;
     this.error = undefined;
     this.free = true;

@@ -10,54 +10,48 @@ import type { BottomHalf } from '../aio/bottom-half.ts';
 import type { Clock } from '../aio/clock.ts';
 import type { AioContext } from '../aio/context.ts';
 import type { Core } from '../engine/core.ts';
-import { BACKEND_F_WRITE_CACHE, BACKEND_FLAGS, LANE_IN_FLIGHT } from '../layout.ts';
 import { EAGAIN, ECANCELED, ENOMEM } from '../spec.ts';
-import { type BouncePool, bounceFor } from './bounce.ts';
-import { type DirectBatch, LONG_WAY } from './direct-batch.ts';
+import { bounceFor } from './bounce.ts';
+import { type DirectBatch, LONG_WAY, type RowTransfer } from './direct-batch.ts';
 import { DirectTransfer } from './direct-transfer.ts';
 import {
   type BlockDriver,
-  type OP_READ,
+  type BlockOp,
+  OP_FLUSH,
+  OP_READ,
   OP_WRITE,
-  OP_WRITE_ZEROES,
   PENDING,
-  REQ_FUA,
+  type RequestTable,
 } from './driver.ts';
 import { errnoOfThrown } from './error.ts';
+import { flushBegins, flushEnded, isFlushed, noteWrite } from './flush-generation.ts';
 import { type BackendStats, LaneFigures, TIMED_ONE_IN } from './lane-figures.ts';
+import { GatedLane } from './lane-gate.ts';
 import type { LaneBackend, LaneOptions, LanePlace } from './lane-options.ts';
 import { type LaneRequest, RequestPool } from './lane-request.ts';
-import { checkRequest, gateCloses, verdictOf } from './request-check.ts';
+import { checkRequest, flagsOf, isAligned, verdictOf } from './request-check.ts';
+import { SlotQueue } from './slot-queue.ts';
 import { MORE, type Transfer, type TransferOwner } from './transfer.ts';
 import { TransferList } from './transfer-list.ts';
 
-export class BackendLane implements TransferOwner {
-  /** Core address of the lane's words (LANE_*). */
-  readonly address: number;
-  readonly driver: BlockDriver;
+export class BackendLane extends GatedLane implements TransferOwner {
+  driver: BlockDriver;
   readonly context: AioContext;
   /** Called from a poll when a gate that had been closed is open again. */
   readonly onOpen = new Set<() => void>();
   readonly #core: Core;
-  readonly #backend: LaneBackend;
   readonly #bottomHalf: BottomHalf;
   readonly #figures: LaneFigures;
   readonly #clock: Clock;
-  readonly #bounce: BouncePool;
+  readonly #options: LaneOptions;
+  #slots: SlotQueue;
   readonly #pool: RequestPool;
   /** Parts that have settled; their requests go on in the bottom half. */
   readonly #settled = new TransferList();
-  /** Requests that wait for a bounce slot. */
-  readonly #waiting = new TransferList();
   #opened = false;
   #closed = false;
   #submitted = 0;
-  readonly #directTransfer: DirectTransfer;
-  /** Nested `plug` calls; and whether they hold the gate. */
-  #plugged = 0;
-  #holdsGate = false;
-  /** A view of core memory; `#words` says when it is still good. */
-  #u32: Uint32Array;
+  #directTransfer: DirectTransfer;
   /** `core.ramU8` as last looked at: tells whether a vector lies in guest RAM. */
   #ram: Uint8Array;
 
@@ -69,32 +63,26 @@ export class BackendLane implements TransferOwner {
     place: LanePlace,
     options: LaneOptions = {},
   ) {
+    super(core, place.address, backend);
     this.#core = core;
     this.context = context;
-    this.#backend = backend;
     this.driver = driver;
+    this.#options = options;
     this.#clock = options.clock ?? context.clock;
     this.#pool = new RequestPool(this);
-    this.address = place.address;
     this.#figures = new LaneFigures(core, this.address);
     this.#bottomHalf = context.bottomHalf('lane', () => this.#dispatch());
-    this.#bounce = bounceFor(core, driver, options, place);
+    this.#slots = new SlotQueue(bounceFor(core, driver, options, place));
     this.#ram = core.ramU8;
-    this.#u32 = core.u32;
     const { address } = backend;
     // What settles through the JavaScript loop needs a thread that does not block it.
     if (driver.settles === 'loop') context.addLoopUser();
     this.#directTransfer = new DirectTransfer(core, address, driver, this.#figures, this.#clock);
   }
 
-  /** Requests inside the gate. */
-  get inFlight(): number {
-    return this.#core.engine.gateInFlight(this.address);
-  }
-
   /** Bounce slots made so far. */
   get bounceSlots(): number {
-    return this.#bounce.made;
+    return this.#slots.pool.made;
   }
 
   /** A request to fill in and submit, from the pool. */
@@ -115,12 +103,14 @@ export class BackendLane implements TransferOwner {
    */
   submit(request: LaneRequest): number {
     checkRequest(request);
-    const held = this.#holdsGate;
-    if (held ? gateCloses(this.#words(), this.#backend.address) : !this.#enter()) return -EAGAIN;
-    const verdict = verdictOf(request, this.#words(), this.#backend.address, this.driver.alignment);
+    const gate = this.gate;
+    const held = gate.held && !request.part;
+    if (request.part) gate.enterPart();
+    else if (held ? gate.closes : !gate.enter()) return -EAGAIN;
+    const verdict = this.#verdict(request);
     if (verdict <= 0) {
       if (verdict < 0) this.countInvalid();
-      if (!held) this.#leave();
+      if (!held) gate.leave();
       return verdict;
     }
     const { transfer } = request;
@@ -128,28 +118,9 @@ export class BackendLane implements TransferOwner {
     const result = this.#run(transfer);
     if (result !== PENDING) {
       this.#end(transfer, result);
-      if (!held) this.#leave();
-    } else if (held) {
-      // It outlives the batch, so it is counted by itself.
-      Atomics.add(this.#core.i32, (this.address + LANE_IN_FLIGHT) >>> 2, 1);
-    }
+      if (!held) gate.leave();
+    } else if (held) gate.join(); // it outlives the batch, so it is counted by itself
     return result;
-  }
-
-  /**
-   * Before a batch of `submit` calls: passes the gate once for all of them. Until the matching
-   * `unplug`, which leaves it, nothing may be awaited. What the caller does with results before it
-   * unplugs, a drain sees done (BB-2). Nests. If the gate is closed, each `submit` says so, from
-   * the moment on at which it closes: a drain waits for one request, not for the batch.
-   */
-  plug(): void {
-    if (this.#plugged++ === 0) this.#holdsGate = this.#enter();
-  }
-
-  unplug(): void {
-    if (--this.#plugged > 0 || !this.#holdsGate) return;
-    this.#holdsGate = false;
-    this.#leave();
   }
 
   /** May `transfer` be used? Not if data may have to be bounced. */
@@ -162,18 +133,66 @@ export class BackendLane implements TransferOwner {
    * Does all members of a batch, as `submit` would one by one. Inside `plug`, on a `direct` lane.
    */
   transfer(op: typeof OP_READ | typeof OP_WRITE, batch: DirectBatch): void {
-    if (this.#holdsGate) this.#directTransfer.run(op, batch);
+    if (this.gate.held) this.#directTransfer.run(op, batch);
     else batch.results.fill(LONG_WAY, 0, batch.count);
+    if (op === OP_WRITE) noteWrite(this.gate.words(), this.backend.address);
+  }
+
+  /** As `transfer`, for rows: see `DirectTransfer.runRows`. Null: not by this way. */
+  transferRows(op: typeof OP_READ | typeof OP_WRITE, table: RequestTable): RowTransfer | null {
+    if (!this.gate.held || !this.#directTransfer.runRows(op, table)) return null;
+    if (op === OP_WRITE) noteWrite(this.gate.words(), this.backend.address);
+    return this.#directTransfer;
+  }
+
+  // ---- Cancel, another disk -------------------------------------------------------------------
+
+  /** For `LaneRequest.cancel`. */
+  cancel(request: LaneRequest): void {
+    const { transfer } = request;
+    if (!transfer.busy || request.canceled) return;
+    request.canceled = true;
+    if (transfer.state === 'pending') {
+      this.driver.cancel?.(transfer);
+    } else if (transfer.state === 'waiting') {
+      this.#slots.remove(transfer);
+      transfer.state = 'settled';
+      transfer.result = -ECANCELED;
+      this.settled(transfer);
+    }
+  }
+
+  /**
+   * Another disk: requests from now on go there (BB-9). The gate is closed and nothing in flight.
+   * `bounce`: core memory for slots, as in LanePlace.
+   */
+  replaceDriver(driver: BlockDriver, bounce = 0): void {
+    if (this.inFlight > 0) throw new Error(`driver replaced under ${this.inFlight} requests`);
+    const core = this.#core;
+    const place = { address: this.address, bounce };
+    const slots = new SlotQueue(bounceFor(core, driver, this.#options, place));
+    this.#slots.close();
+    this.#slots = slots;
+    if (driver.settles === 'loop') this.context.addLoopUser();
+    if (this.driver.settles === 'loop') this.context.removeLoopUser();
+    this.driver = driver;
+    const { address } = this.backend;
+    this.#directTransfer = new DirectTransfer(core, address, driver, this.#figures, this.#clock);
   }
 
   /** Tells a drain to look again: after SERVE_WAKE of the engine. */
   wake(): void {
-    this.#backend.wake();
+    this.backend.wake();
   }
 
   /** Counts a request that the caller refused before it came here: range, alignment (BL-4). */
   countInvalid(): void {
-    this.#figures.invalid(this.#words());
+    this.#figures.invalid(this.gate.words());
+  }
+
+  /** Counts requests that the caller saved by merging neighbours. */
+  countMerged(requests: number): void {
+    this.#figures.merged(this.gate.words(), requests);
   }
 
   /** The gate is open again: `onOpen` is told by the bottom half. */
@@ -194,9 +213,9 @@ export class BackendLane implements TransferOwner {
     this.#closed = true;
     this.#bottomHalf.delete();
     if (this.driver.settles === 'loop') this.context.removeLoopUser();
-    this.#bounce.close();
+    this.#slots.close();
     this.onOpen.clear();
-    this.#backend.laneClosed(this); // may free the words
+    this.backend.laneClosed(this); // may free the words
   }
 
   /** For transfers: a part has settled. Never inside `submit`. */
@@ -205,7 +224,7 @@ export class BackendLane implements TransferOwner {
     this.#bottomHalf.schedule();
   }
 
-  // ---- One request ------------------------------------------------------------------------------
+  // ---- One request ----------------------------------------------------------------------------
 
   #begin(transfer: Transfer): void {
     const { request } = transfer;
@@ -214,27 +233,18 @@ export class BackendLane implements TransferOwner {
     const later = this.driver.settles !== 'inline';
     const timed = later || this.#submitted++ % TIMED_ONE_IN === 0;
     transfer.started = timed ? this.#clock.now() : -1;
-    transfer.begin(this.#flags(request), later || !this.#aligned(request), bytes === this.#ram);
-  }
-
-  /** With the write cache off every write is FUA (BB-21). */
-  #flags(request: LaneRequest): number {
-    const { op, flags } = request;
-    if (op !== OP_WRITE && op !== OP_WRITE_ZEROES) return flags;
-    const backend = this.#words()[(this.#backend.address + BACKEND_FLAGS) >>> 2] as number;
-    return backend & BACKEND_F_WRITE_CACHE ? flags : flags | REQ_FUA;
+    const backend = this.backend.address;
+    if (request.op === OP_FLUSH) flushBegins(this.gate.words(), backend);
+    const flags = flagsOf(request, this.gate.words(), backend);
+    transfer.begin(flags, later || !this.#aligned(request), bytes === this.#ram);
   }
 
   /** May the driver be given the vector itself? Only a WebAssembly memory's addresses are known. */
   #aligned(request: LaneRequest): boolean {
     const { alignment } = this.driver;
-    const { bytes, count, starts, lengths } = request.vector;
     if (alignment === 1) return true;
-    if (bytes !== this.#ram || !this.#core.ramViewsDetach) return false;
-    for (let i = 0; i < count; i++) {
-      if (starts[i]! % alignment !== 0 || lengths[i]! % alignment !== 0) return false;
-    }
-    return true;
+    if (request.vector.bytes !== this.#ram || !this.#core.ramViewsDetach) return false;
+    return isAligned(request, alignment);
   }
 
   /** Does parts until the request has ended, or waits. */
@@ -244,7 +254,7 @@ export class BackendLane implements TransferOwner {
         const result = this.#takeSlot(transfer);
         if (result < 0) return result;
       }
-      transfer.prepare(this.#bounce.slotBytes);
+      transfer.prepare(this.#slots.pool.slotBytes);
       const result = this.#submitPart(transfer);
       if (result === PENDING) return PENDING;
       if (result !== transfer.length) this.#refresh(transfer);
@@ -268,16 +278,11 @@ export class BackendLane implements TransferOwner {
   /** 0, PENDING if the request now waits for a slot, or -ENOMEM. */
   #takeSlot(transfer: Transfer): number {
     try {
-      // Those that wait already come first.
-      transfer.slot = this.#waiting.empty ? this.#bounce.take() : null;
+      return this.#slots.take(transfer) ? 0 : PENDING;
     } catch (thrown) {
       transfer.request.error = thrown;
       return -ENOMEM;
     }
-    if (transfer.slot) return 0;
-    transfer.state = 'waiting';
-    this.#waiting.push(transfer);
-    return PENDING;
   }
 
   /** A memory that has grown has a new buffer: what points into guest RAM must point there. */
@@ -291,70 +296,52 @@ export class BackendLane implements TransferOwner {
     transfer.state = 'idle';
     if (slot) {
       transfer.slot = null;
-      this.#bounce.give(slot);
-      if (!this.#waiting.empty) this.#bottomHalf.schedule();
+      this.#slots.pool.give(slot);
+      if (!this.#slots.empty) this.#bottomHalf.schedule();
     }
-    if (result === -ECANCELED && request.abandoned) return;
+    if (request.op !== OP_READ) this.#noteEnd(request.op, result);
+    if (result === -ECANCELED && (request.abandoned || request.canceled)) return;
     if (result < 0) {
-      this.#figures.failed(this.#words());
+      this.#figures.failed(this.gate.words());
       return;
     }
-    this.#figures.succeeded(this.#words(), request.op, request.length);
+    this.#figures.succeeded(this.gate.words(), request.op, request.length);
     if (transfer.started >= 0) {
       this.#figures.took(request.op, this.#clock.now() - transfer.started);
     }
   }
 
-  /** False: the gate is closed. */
-  #enter(): boolean {
-    const { engine } = this.#core;
-    if (engine.gateEnter(this.address, this.#backend.address, 1) === 1) return true;
-    this.wake(); // the drain may have seen us inside for a moment
-    return false;
+  /** For flushes (BB-24): before the owner is told, and inside the gate. */
+  #noteEnd(op: BlockOp, result: number): void {
+    const backend = this.backend.address;
+    if (op === OP_FLUSH) flushEnded(this.gate.words(), backend, result === 0);
+    else noteWrite(this.gate.words(), backend);
   }
 
-  #leave(): void {
-    const { engine } = this.#core;
-    if (engine.gateLeave(this.address, this.#backend.address, 1) === 1) this.wake();
+  /** As `verdictOf`; a flush that would change nothing has succeeded. */
+  #verdict(request: LaneRequest): number {
+    const backend = this.backend.address;
+    const verdict = verdictOf(request, this.gate.words(), backend, this.driver.alignment);
+    if (verdict <= 0 || request.op !== OP_FLUSH || !isFlushed(this.gate.words(), backend)) {
+      return verdict;
+    }
+    this.#figures.succeeded(this.gate.words(), OP_FLUSH, 0);
+    return 0;
   }
 
-  /**
-   * Core memory, for words that lie where the memory ended long ago. Asking for `memory.buffer`
-   * costs more than all else here, so a view is kept for as long as it works: one on a wasm memory
-   * that has grown is detached, or, if shared, still shows the same bytes.
-   */
-  #words(): Uint32Array {
-    return (this.#u32 = this.#core.keepU32(this.#u32));
-  }
-
-  // ---- The bottom half --------------------------------------------------------------------------
+  // ---- The bottom half ------------------------------------------------------------------------
 
   #dispatch(): void {
     for (;;) {
       if (this.#closed) return;
       if (this.#opened) this.#tellOpen();
-      const transfer = this.#settled.shift() ?? this.#nextWaiting();
+      const transfer = this.#settled.shift() ?? this.#slots.next();
       if (!transfer) break;
       // A poll nested in `done` carries on with the others.
-      if (!this.#settled.empty || !this.#waiting.empty) this.#bottomHalf.schedule();
+      if (!this.#settled.empty || !this.#slots.empty) this.#bottomHalf.schedule();
       this.#carryOn(transfer);
     }
     if (!this.#opened) this.#bottomHalf.cancel();
-  }
-
-  /** The first that waits for a slot, with one. */
-  #nextWaiting(): Transfer | null {
-    if (this.#waiting.empty) return null;
-    let slot = null;
-    try {
-      slot = this.#bounce.take();
-    } catch {
-      // Without memory it goes on waiting for one that is in use.
-    }
-    if (!slot) return null;
-    const transfer = this.#waiting.shift() as Transfer;
-    transfer.slot = slot;
-    return transfer;
   }
 
   #carryOn(transfer: Transfer): void {
@@ -377,19 +364,20 @@ export class BackendLane implements TransferOwner {
       this.#refresh(transfer);
       if (transfer.state === 'settled') result = transfer.absorb(transfer.result);
     }
+    if (result === MORE && request.canceled) result = -ECANCELED;
     if (result === MORE) result = this.#run(transfer);
     if (result === PENDING) return;
     this.#end(transfer, result);
     try {
       request.done(request, result);
     } finally {
-      this.#leave(); // after the callback, so that a drain sees its effects (BB-2)
+      this.gate.leave(); // after the callback, so that a drain sees its effects (BB-2)
     }
   }
 
   #tellOpen(): void {
     this.#opened = false;
-    if (gateCloses(this.#words(), this.#backend.address)) return; // we are told again
+    if (this.gate.closes) return; // we are told again
     for (const tell of [...this.onOpen]) tell();
   }
 }

@@ -5,11 +5,12 @@ import {
   BACKEND_CAPACITY_LO,
   BACKEND_F_NO_MEDIUM,
   BACKEND_F_READ_ONLY,
+  BACKEND_F_WRITE_CACHE,
   BACKEND_FLAGS,
   BACKEND_QUIESCE,
 } from '../layout.ts';
 import { EINVAL, EIO, ENOMEDIUM, EPERM, SECTOR_SIZE } from '../spec.ts';
-import { OP_FLUSH, OP_READ, OP_WRITE, OP_WRITE_ZEROES } from './driver.ts';
+import { OP_FLUSH, OP_READ, OP_WRITE, OP_WRITE_ZEROES, REQ_FUA } from './driver.ts';
 import type { LaneRequest } from './lane-request.ts';
 
 /** `verdictOf`: the request may go on to the driver. */
@@ -36,6 +37,22 @@ export function verdictOf(
   if (readOnly && op !== OP_READ) return -EPERM;
   if (alignment > 1 && (offset % alignment !== 0 || length % alignment !== 0)) return -EINVAL;
   return length === 0 ? 0 : GO_ON;
+}
+
+/** REQ_* with which a request goes on: with the write cache off every write is FUA (BB-21). */
+export function flagsOf({ op, flags }: LaneRequest, u32: Uint32Array, backend: number): number {
+  if (op !== OP_WRITE && op !== OP_WRITE_ZEROES) return flags;
+  const cached = (u32[(backend + BACKEND_FLAGS) >>> 2] as number) & BACKEND_F_WRITE_CACHE;
+  return cached ? flags : flags | REQ_FUA;
+}
+
+/** Do all segments begin and end at multiples of `alignment`? */
+export function isAligned({ vector }: LaneRequest, alignment: number): boolean {
+  const { count, starts, lengths } = vector;
+  for (let i = 0; i < count; i++) {
+    if (starts[i]! % alignment !== 0 || lengths[i]! % alignment !== 0) return false;
+  }
+  return true;
 }
 
 /** Has somebody begun to drain since the caller's batch passed the gate? */

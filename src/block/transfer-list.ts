@@ -26,4 +26,17 @@ export class TransferList {
     first.next = null;
     return first;
   }
+
+  /** Takes out one that is in the list. */
+  remove(transfer: Transfer): void {
+    let before: Transfer | null = null;
+    for (let at = this.#head; at !== transfer; at = at.next) {
+      if (!at) return;
+      before = at;
+    }
+    if (before) before.next = transfer.next;
+    else this.#head = transfer.next;
+    if (this.#tail === transfer) this.#tail = before;
+    transfer.next = null;
+  }
 }

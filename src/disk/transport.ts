@@ -84,6 +84,14 @@ export class DirectTransport implements GuestTransport, VirtioTransport {
     return true;
   }
 
+  writeQueueReset(): void {
+    this.#device.disableQueue(this.#queue, true);
+  }
+
+  readQueueReset(): number {
+    return this.#registers?.draining && !this.#registers.enabled ? 1 : 0;
+  }
+
   /** Interrupts are calls. */
   setUpConfigInterrupt(): void {}
 

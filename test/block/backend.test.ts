@@ -74,12 +74,12 @@ describe('drain', () => {
     flush(rig);
     const idle = rig.backend.idle();
     expect(rig.backend.quiesced).toBe(true);
-    rig.backend.quiesce();
+    rig.backend.drainedBegin();
     rig.driver.settle();
     rig.context.poll();
     await idle;
     expect(rig.backend.quiesced).toBe(true);
-    rig.backend.unquiesce();
+    rig.backend.drainedEnd();
     expect(rig.backend.quiesced).toBe(false);
   });
 
@@ -109,7 +109,7 @@ describe('drain', () => {
       again = rig.lane.submit(next);
     });
     expect(request.transfer.busy).toBe(true);
-    rig.backend.quiesce();
+    rig.backend.drainedBegin();
     const idle = rig.backend.idle();
     rig.driver.settle();
     rig.context.poll();
@@ -122,15 +122,15 @@ describe('drain', () => {
     const { backend, lane, context } = setup();
     let opened = 0;
     lane.onOpen.add(() => opened++);
-    backend.quiesce();
-    backend.quiesce();
-    backend.unquiesce();
+    backend.drainedBegin();
+    backend.drainedBegin();
+    backend.drainedEnd();
     context.poll();
     expect([backend.quiesced, opened]).toEqual([true, 0]);
-    backend.unquiesce();
+    backend.drainedEnd();
     context.poll();
     expect([backend.quiesced, opened]).toEqual([false, 1]);
-    expect(() => backend.unquiesce()).toThrow('unquiesce without quiesce');
+    expect(() => backend.drainedEnd()).toThrow('drainedEnd without drainedBegin');
   });
 
   it('two that wait are both told', async () => {
@@ -146,14 +146,15 @@ describe('drain', () => {
 
 describe('words that lanes and engine read', () => {
   it('say size, block size, flags, cluster disk and context', () => {
-    const { context, backend, driver } = setup(new ScriptDriver('inline'));
+    const { context, backend } = setup(new ScriptDriver('inline'));
     expect(word(backend, BACKEND_FLAGS)).toBe(BACKEND_F_WRITE_CACHE);
     expect(word(backend, BACKEND_CAPACITY_LO)).toBe(128);
     expect(word(backend, BACKEND_BLOCK_SECTORS)).toBe(1);
     expect(word(backend, BACKEND_WAKE)).toBe(context.address);
     expect(word(backend, BACKEND_LANES)).toBe(1);
-    driver.size = 2 ** 42 + 1000; // a size that is no multiple of a sector is rounded down
-    const wide = BlockBackend.attach(core, context, driver, {
+    const large = new ScriptDriver('inline');
+    large.size = 2 ** 42 + 1000; // a size that is no multiple of a sector is rounded down
+    const wide = BlockBackend.attach(core, context, large, {
       readOnly: true,
       writeCache: false,
       logicalBlockSize: 4096,
@@ -195,7 +196,7 @@ describe('options', () => {
   it('an unknown driver is named with those that are known', async () => {
     const context = new AioContext(core, { sleeper: 'hook' });
     await expect(BlockBackend.open(core, context, { driver: 'qcow2' })).rejects.toThrow(
-      /^driver: 'qcow2' is not allowed; allowed: fault, file, memory, null$/,
+      /^driver: 'qcow2' is not allowed; allowed: fault, file, memory, null, overlay, throttle$/,
     );
   });
 });
@@ -264,10 +265,10 @@ describe('requests of the host', () => {
 
   it('wait at a closed gate and go on when it opens', async () => {
     const rig = setup(new ScriptDriver('inline'));
-    rig.backend.quiesce();
+    rig.backend.drainedBegin();
     const flushed = rig.backend.io.flush();
     expect(await settled(flushed)).toBe(false);
-    rig.backend.unquiesce();
+    rig.backend.drainedEnd();
     rig.context.poll();
     await flushed;
     expect(rig.driver.asked).toHaveLength(1);

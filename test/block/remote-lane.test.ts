@@ -127,10 +127,10 @@ describe('lanes of other threads', () => {
     while (thread.context.poll()); // whoever opens a lane is told, too
     let told = 0;
     lane.onOpen.add(() => told++);
-    backend.quiesce();
+    backend.drainedBegin();
     const { request } = make(lane, OP_READ, 0, bytes(512));
     expect(lane.submit(request)).toBe(-EAGAIN);
-    backend.unquiesce();
+    backend.drainedEnd();
     context.poll();
     expect(told).toBe(0);
     while (thread.context.poll());
@@ -142,9 +142,9 @@ describe('lanes of other threads', () => {
   it('a gate that opened while the lane was being opened is told of, too', async () => {
     const two = await twoThreads(script('inline'));
     const { backend, thread } = two;
-    backend.quiesce();
+    backend.drainedBegin();
     const opening = backend.openLaneOn(thread);
-    backend.unquiesce();
+    backend.drainedEnd();
     const second = await opening;
     let told = 0;
     thread.lane(second).onOpen.add(() => told++);

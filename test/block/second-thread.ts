@@ -59,7 +59,17 @@ export class SecondThread implements LaneThread, ThreadHome {
 
   onPoolLimits(): void {}
 
-  post(): void {}
+  readonly #listeners = new Map<string, Set<(payload: never) => void>>();
+
+  on<T>(event: string, listener: (payload: T) => void): () => void {
+    const listeners = this.#listeners.get(event) ?? new Set();
+    this.#listeners.set(event, listeners.add(listener as (payload: never) => void));
+    return () => listeners.delete(listener as (payload: never) => void);
+  }
+
+  post(event: string, payload: unknown): void {
+    for (const tell of this.#listeners.get(event) ?? []) tell(structuredClone(payload) as never);
+  }
 
   lane(remote: RemoteLane): BackendLane {
     return laneAt(this, remote.address);

@@ -13,8 +13,8 @@ export const lanes = [
     breaks: [
       'block/lane',
       '    try {\n      request.done(request, result);\n    } finally {\n' +
-        '      this.#leave(); // after the callback, so that a drain sees its effects (BB-2)\n    }',
-      '    this.#leave();\n    request.done(request, result);',
+        '      this.gate.leave(); // after the callback, so that a drain sees its effects (BB-2)\n    }',
+      '    this.gate.leave();\n    request.done(request, result);',
     ],
     noticed: { [ORDER]: 'BB-2 callback first, then the count goes down' },
   },
@@ -23,25 +23,25 @@ export const lanes = [
     breaks: [
       'block/lane',
       '    try {\n      request.done(request, result);\n    } finally {\n' +
-        '      this.#leave(); // after the callback, so that a drain sees its effects (BB-2)\n    }',
-      '    request.done(request, result);\n    this.#leave();',
+        '      this.gate.leave(); // after the callback, so that a drain sees its effects (BB-2)\n    }',
+      '    request.done(request, result);\n    this.gate.leave();',
     ],
     noticed: { [ORDER]: 'BB-2 an exception in the callback does not leave the request in flight' },
   },
   {
     name: 'lane/the last that leaves wakes nobody',
     breaks: [
-      'block/lane',
-      'if (engine.gateLeave(this.address, this.#backend.address, 1) === 1) this.wake();',
-      'engine.gateLeave(this.address, this.#backend.address, 1);',
+      'block/lane-gate',
+      'if (engine.gateLeave(this.#lane, this.#backend, 1) === 1) this.#wake();',
+      'engine.gateLeave(this.#lane, this.#backend, 1);',
     ],
     noticed: { [ORDER]: 'BB-2 callback first, then the count goes down' },
   },
   {
     name: 'lane/who is refused wakes nobody',
     breaks: [
-      'block/lane',
-      '    this.wake(); // the drain may have seen us inside for a moment\n',
+      'block/lane-gate',
+      '    this.#wake(); // the drain may have seen us inside for a moment\n',
       '',
     ],
     noticed: { [ORDER]: 'who is refused wakes the drain' },
@@ -50,7 +50,7 @@ export const lanes = [
     name: 'lane/another thread that leaves wakes nobody',
     breaks: [
       'block/lane-service',
-      'scheduleRemote(this.#core, { context, slot, generation });',
+      'scheduleRemote(core, { context, slot, generation });',
       'void [scheduleRemote, context, slot, generation];',
     ],
     noticed: { [REMOTE]: 'BB-12 a drain waits for a lane of another thread' },
@@ -59,7 +59,7 @@ export const lanes = [
     name: 'lane/a nested poll in a callback finds nobody scheduled',
     breaks: [
       'block/lane',
-      'if (!this.#settled.empty || !this.#waiting.empty) this.#bottomHalf.schedule();',
+      'if (!this.#settled.empty || !this.#slots.empty) this.#bottomHalf.schedule();',
       '',
     ],
     noticed: { [ORDER]: 'BB-2 a poll nested in a callback completes the others' },
@@ -93,27 +93,19 @@ export const lanes = [
   },
   {
     name: 'lane/told that the gate is open when it is closed again',
-    breaks: [
-      'block/lane',
-      'if (gateCloses(this.#words(), this.#backend.address)) return; // we are told again',
-      '',
-    ],
+    breaks: ['block/lane', 'if (this.gate.closes) return; // we are told again', ''],
     noticed: { [ORDER]: 'open and closed again before the poll' },
   },
   {
     name: 'lane/a batch does not heed the gate that closes',
-    breaks: [
-      'block/lane',
-      'held ? gateCloses(this.#words(), this.#backend.address) : !this.#enter()',
-      'held ? false : !this.#enter()',
-    ],
+    breaks: ['block/lane', 'held ? gate.closes : !gate.enter()', 'held ? false : !gate.enter()'],
     noticed: { [ORDER]: 'passes the gate once for a batch; a drain stops it' },
   },
   {
     name: 'lane/each of a batch passes the gate',
     breaks: [
-      'block/lane',
-      'if (this.#plugged++ === 0) this.#holdsGate = this.#enter();',
+      'block/lane-gate',
+      'if (this.#plugged++ === 0) this.#held = this.enter();',
       'this.#plugged++;',
     ],
     noticed: { [ORDER]: 'passes the gate once for a batch; a drain stops it' },
@@ -122,14 +114,18 @@ export const lanes = [
     name: 'lane/what settles after its batch is not counted',
     breaks: [
       'block/lane',
-      'Atomics.add(this.#core.i32, (this.address + LANE_IN_FLIGHT) >>> 2, 1);',
-      'void LANE_IN_FLIGHT;',
+      'else if (held) gate.join(); // it outlives the batch, so it is counted by itself',
+      '',
     ],
     noticed: { [ORDER]: 'a request that settles later is counted beyond the end of the batch' },
   },
   {
     name: 'lane/closed with requests in flight',
-    breaks: ['block/lane', 'if (this.inFlight > 0) throw', 'if (this.inFlight > 99) throw'],
+    breaks: [
+      'block/lane',
+      'if (this.inFlight > 0) throw new Error(`lane',
+      'if (this.inFlight > 99) throw new Error(`lane',
+    ],
     noticed: { [ORDER]: 'a lane with requests in flight does not close' },
   },
   {
@@ -140,9 +136,9 @@ export const lanes = [
   {
     name: 'lane/who comes takes the slot of who waits',
     breaks: [
-      'block/lane',
-      'transfer.slot = this.#waiting.empty ? this.#bounce.take() : null;',
-      'transfer.slot = this.#bounce.take();',
+      'block/slot-queue',
+      'transfer.slot = this.#waiting.empty ? this.pool.take() : null;',
+      'transfer.slot = this.pool.take();',
     ],
     noticed: { [BOUNCE]: 'a slot that is free again goes to who waits' },
   },
@@ -158,9 +154,9 @@ export const lanes = [
   {
     name: 'lane/a write without write cache is not durable',
     breaks: [
-      'block/lane',
-      'return backend & BACKEND_F_WRITE_CACHE ? flags : flags | REQ_FUA;',
-      'void [BACKEND_F_WRITE_CACHE, backend, REQ_FUA];\n    return flags;',
+      'block/request-check',
+      'return cached ? flags : flags | REQ_FUA;',
+      'return cached ? flags : flags | (0 * REQ_FUA);',
     ],
     noticed: { [CHECKS]: 'BB-21 off: every write and write of zeroes has FUA' },
   },
@@ -168,7 +164,7 @@ export const lanes = [
     name: 'lane/refused by range, it stays in the gate',
     breaks: [
       'block/lane',
-      '      if (!held) this.#leave();\n      return verdict;',
+      '      if (!held) gate.leave();\n      return verdict;',
       '      return verdict;',
     ],
     noticed: { [CHECKS]: 'BB-4 ' },
@@ -186,36 +182,45 @@ export const lanes = [
   },
   {
     name: 'drain/lanes of other threads are not told',
-    breaks: ['block/backend', '    for (const lane of this.#remotes) lane.opened();\n', ''],
+    breaks: [
+      'block/lane-set',
+      '    for (const lane of this.#local) lane.opened();\n' +
+        '    for (const lane of this.#remotes) lane.gateMoved();\n',
+      '    for (const lane of this.#local) lane.opened();\n',
+    ],
     noticed: { [REMOTE]: 'a closed gate refuses another thread, which is told' },
   },
   {
     name: 'drain/the gate is open while it waits',
     breaks: [
-      'block/backend',
+      'block/backend-gate',
       'async idle(): Promise<void> {\n',
       'async idle(): Promise<void> {\n' +
-        '    if (this.inFlight > 0) return new Promise((left) => this.#idleWaiters.push(left));\n',
+        '    if (this.busy) return untilQuiet(this.context, () => this.drainedPoll());\n',
     ],
     noticed: { [BACKEND]: 'BB-12 idle holds the gate closed while it waits' },
   },
   {
     name: 'drain/it does not wait for other threads',
-    breaks: ['block/backend', '    for (const lane of this.#remotes) sum += lane.inFlight;\n', ''],
+    breaks: ['block/lane-set', '    for (const lane of this.#remotes) sum += lane.inFlight;\n', ''],
     noticed: { [REMOTE]: 'BB-12 a drain waits for a lane of another thread' },
   },
   {
     name: 'drain/told while something is in flight',
     breaks: [
-      'block/backend',
-      'if (this.#idleWaiters.length === 0 || this.inFlight > 0) return;',
-      'if (this.#idleWaiters.length === 0) return;',
+      'block/drain',
+      'const quiet = waiters.filter((waiter) => !waiter.busy());',
+      'const quiet = waiters;',
     ],
     noticed: { [BACKEND]: 'BB-12 idle waits for all lanes' },
   },
   {
     name: 'drain/only the last that waits is told',
-    breaks: ['block/backend', 'for (const resolve of waiters) resolve();', 'waiters.pop()?.();'],
+    breaks: [
+      'block/drain',
+      'for (const waiter of quiet) waiter.resolve();',
+      'quiet.pop()?.resolve();',
+    ],
     noticed: { [BACKEND]: 'two that wait are both told' },
   },
 ];
