@@ -1,0 +1,273 @@
+/** v86's own states carry our disks: device, unfinished requests, contents (behaviour VM-5, BL-19). */
+
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { attachVirtioBlk, type V86BlkOptions } from '#src/adapter/v86';
+import { STATE_SLOT } from '#src/adapter/v86-state';
+import { GuestBlk } from '#src/guest/blk';
+import { GuestPci } from '#src/guest/pci';
+import { GuestRam } from '#src/guest/ram';
+import { StateError } from '#src/machine/state-error';
+import { ProbeDriver } from '../virtio/probe-driver.ts';
+import { FakeV86, functionIn, RAM_BYTES, RAM_OFFSET } from './fake-v86.ts';
+
+const memoryDisk = { driver: 'memory', options: { size: 1 << 20 } };
+const sector = (seed: number) => Uint8Array.from({ length: 512 }, (_, n) => n * seed + seed);
+
+interface Stateful {
+  get_state(): unknown[];
+  set_state(state: unknown[]): void;
+}
+
+/** A v86 that keeps its RAM, and whose states are what was cloned of them. */
+class StatefulV86 extends FakeV86 {
+  /** What it was told, in order. */
+  readonly log: string[] = [];
+  running = false;
+
+  constructor(shared = false) {
+    super(RAM_OFFSET, shared);
+    Object.assign(this.cpu, {
+      get_state: (): unknown[] => [this.ram.slice()],
+      set_state: (state: unknown[]) => this.ram.set(state[0] as Uint8Array),
+    });
+  }
+
+  get ram(): Uint8Array {
+    return new Uint8Array(this.memory.buffer, RAM_OFFSET, RAM_BYTES);
+  }
+
+  get stateful(): Stateful {
+    return this.cpu as unknown as Stateful;
+  }
+
+  is_running(): boolean {
+    return this.running;
+  }
+
+  async stop(): Promise<void> {
+    this.log.push('stop');
+    this.running = false;
+  }
+
+  async run(): Promise<void> {
+    this.log.push('run');
+    this.running = true;
+  }
+
+  async save_state(): Promise<ArrayBuffer> {
+    this.log.push('save');
+    return structuredClone(this.stateful.get_state()) as unknown as ArrayBuffer;
+  }
+
+  async restore_state(state: ArrayBuffer): Promise<void> {
+    this.log.push('restore');
+    this.stateful.set_state(structuredClone(state) as unknown as unknown[]);
+  }
+}
+
+async function attach(options: Partial<V86BlkOptions> = {}, v86 = new StatefulV86()) {
+  const disk = await attachVirtioBlk(v86, { disk: memoryDisk, ...options });
+  onTestFinished(() => disk.detach());
+  return { v86, disk };
+}
+
+type Attached = Awaited<ReturnType<typeof attach>>;
+
+/** A driver on it that has written `sector(3)` to sector 3. */
+async function use({ v86, disk }: Attached): Promise<GuestBlk> {
+  const transport = GuestPci.open(functionIn(v86, disk.slot));
+  const guest = await GuestBlk.open(transport, new GuestRam(disk.core), {
+    relax: () => {
+      v86.poll();
+      return new Promise((resolve) => setImmediate(resolve));
+    },
+  });
+  await guest.write(3, sector(3));
+  return guest;
+}
+
+/** The sector as the host reads it. */
+async function held({ disk }: Attached, number: number): Promise<Uint8Array> {
+  const bytes = new Uint8Array(512);
+  await disk.backend.io.read(number * 512, bytes);
+  return bytes;
+}
+
+describe.each(['wasm', 'js'] as const)('v86 saved and restored, %s', (engine) => {
+  it.each(['io', 'memory'] as const)(
+    'VM-5 the disk and its driver go back in time, %s BAR',
+    async (bar) => {
+      const one = await attach({ engine, bar });
+      const guest = await use(one);
+      const state = await one.v86.save_state();
+      await guest.write(3, sector(9));
+      await guest.write(500, sector(5));
+      one.disk.pci.configWrite(4, 2, 0); // BARs are gone, bus mastering is off
+      await one.v86.restore_state(state);
+      expect(await held(one, 3)).toEqual(sector(3));
+      expect(await held(one, 500)).toEqual(new Uint8Array(512));
+      // The BARs answer where they did: the status register, to v86's own accesses.
+      expect(functionIn(one.v86, one.disk.slot).barRead(4, 20, 1)).toBe(15);
+      expect(one.disk.blk.started).toBe(true);
+    },
+  );
+
+  it('VM-5 a fresh emulator with the same disk goes on, saved by the one or the other engine', async () => {
+    for (const other of ['wasm', 'js'] as const) {
+      const one = await attach({ engine });
+      await use(one);
+      const state = await one.v86.save_state();
+      const two = await attach({ engine: other });
+      await two.v86.restore_state(state);
+      expect(two.disk.core.choice.engine).toBe(other);
+      expect(await held(two, 3)).toEqual(sector(3));
+      expect(Buffer.compare(two.v86.ram, one.v86.ram)).toBe(0);
+      expect([two.disk.blk.status, two.disk.blk.started]).toEqual([15, true]);
+    }
+  });
+
+  it('VM-5 an interrupt that the guest has not taken is raised again', async () => {
+    const one = await attach({ engine });
+    const transport = GuestPci.open(functionIn(one.v86, one.disk.slot));
+    const ram = new GuestRam(one.disk.core);
+    const guest = await GuestBlk.open(transport, ram, { interrupts: true });
+    const writing = guest.write(4, sector(4));
+    expect(one.v86.irqs.at(-1)?.level).toBe(true);
+    const state = await one.v86.save_state();
+    const two = await attach({ engine });
+    await two.v86.restore_state(state);
+    expect(two.v86.irqs.at(-1)).toEqual({ id: two.disk.slot << 3, level: true });
+    guest.interrupt();
+    await writing;
+  });
+});
+
+describe('v86 saved and restored', () => {
+  it('stops the CPU meanwhile, if it runs, and lets it go on', async () => {
+    const one = await attach();
+    await one.v86.save_state();
+    one.v86.running = true;
+    const state = await one.v86.save_state();
+    await one.v86.restore_state(state);
+    expect(one.v86.log.join(' ')).toBe('save stop save run stop restore run');
+  });
+
+  it('VM-8 waits for requests in flight; asked at once the CPU refuses', async () => {
+    const disk = new ProbeDriver(1 << 20, 'loop');
+    const one = await attach({ disk });
+    const settle = setInterval(() => disk.settleAll(), 1);
+    onTestFinished(() => clearInterval(settle));
+    const guest = await use(one);
+    clearInterval(settle);
+    const writing = guest.write(4, sector(4));
+    expect(disk.held).toHaveLength(1);
+    expect(() => one.v86.stateful.get_state()).toThrow(StateError);
+    const saving = one.v86.save_state();
+    let saved = false;
+    void saving.then(() => {
+      saved = true;
+    });
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    expect(saved).toBe(false);
+    disk.settleAll();
+    await saving;
+    await writing;
+    expect(disk.bytes.subarray(4 * 512, 5 * 512)).toEqual(sector(4));
+  });
+
+  it('VM-8 asked at once the CPU answers if nothing waits', async () => {
+    const one = await attach();
+    await use(one);
+    const slot = one.v86.stateful.get_state()[STATE_SLOT] as Uint8Array;
+    expect(new TextDecoder().decode(slot.subarray(0, 4))).toBe('vblk');
+    expect(one.disk.backend.quiesced).toBe(false);
+  });
+
+  it('refuses a state with another disk, by name, before anything has changed', async () => {
+    const one = await attach();
+    await use(one);
+    const state = await one.v86.save_state();
+    const options = { size: 2 << 20 };
+    const two = await attach({ disk: { driver: 'memory', options } });
+    const before = two.v86.ram.slice();
+    await expect(two.v86.restore_state(state)).rejects.toThrow(
+      "section 'virtio-blk in PCI slot 8', capacity: the state was saved with 2048 sectors, " +
+        'here it is 4096 sectors',
+    );
+    expect(Buffer.compare(two.v86.ram, before)).toBe(0);
+    const three = await attach({ slot: 9 });
+    await expect(three.v86.restore_state(state)).rejects.toThrow(/PCI slot 8': this machine has/);
+  });
+
+  it('resets the disk for a state that was saved without it', async () => {
+    const bare = await new StatefulV86().save_state();
+    const one = await attach();
+    await use(one);
+    await one.v86.restore_state(bare);
+    expect([one.disk.blk.status, one.disk.pci.configRead(4, 2)]).toEqual([0, 0]);
+    expect(await held(one, 3)).toEqual(sector(3));
+  });
+
+  it('VM-5 what the driver had published is served from the contents that it comes back with', async () => {
+    const one = await attach();
+    const guest = await use(one);
+    one.disk.blk.vmStateChanged(false);
+    const writing = guest.write(4, sector(4)); // in the ring, and not taken
+    const state = structuredClone(one.v86.stateful.get_state());
+    one.disk.blk.vmStateChanged(true);
+    await writing;
+    await one.disk.backend.io.write(4 * 512, sector(9));
+    one.v86.stateful.set_state(state);
+    for (let i = 0; i < 3; i++) await guest.relax();
+    expect(await held(one, 4)).toEqual(sector(4));
+    expect(await held(one, 3)).toEqual(sector(3));
+  });
+
+  it('VM-6 a state that does not go with its guest memory: told of, and the slot is as after reset', async () => {
+    const v86 = new StatefulV86();
+    const { set_state: set } = v86.stateful;
+    const spaces = v86.cpu.devices.pci.device_spaces;
+    // As v86 does it: configuration spaces are back before ours is asked.
+    v86.stateful.set_state = (saved) => {
+      set(saved);
+      spaces[one.disk.slot << 3]![1] = 7;
+    };
+    const one = await attach({}, v86);
+    await use(one);
+    const state = (await v86.save_state()) as unknown as unknown[];
+    (state[0] as Uint8Array).fill(0x77);
+    const restoring = one.v86.restore_state(state as unknown as ArrayBuffer);
+    await expect(restoring).rejects.toThrow(/guest memory must be as it was/);
+    expect(one.disk.pci.configRead(4, 2)).toBe(0);
+    expect(spaces[one.disk.slot << 3]![1]! & 0xffff).toBe(0);
+    expect([one.disk.blk.status, one.disk.backend.quiesced]).toEqual([0, false]);
+  });
+
+  it('VM-5 another medium: the state has the contents of the one that is in', async () => {
+    const one = await attach();
+    const guest = await use(one);
+    await one.disk.backend.replaceNode(memoryDisk);
+    await guest.write(5, sector(5));
+    const state = await one.v86.save_state();
+    await guest.write(5, sector(9));
+    await one.v86.restore_state(state);
+    expect(await held(one, 5)).toEqual(sector(5));
+    expect(await held(one, 3)).toEqual(new Uint8Array(512));
+  });
+
+  it('carries several disks, and gives v86 its functions back when the last one goes', async () => {
+    const v86 = new StatefulV86();
+    const { get_state: get, set_state: set } = v86.stateful;
+    const first = await attach({}, v86);
+    const wrapped = v86.stateful.get_state;
+    const second = await attach({}, v86);
+    expect(v86.stateful.get_state).toBe(wrapped);
+    const state = await v86.save_state();
+    await first.disk.detach();
+    await expect(v86.restore_state(state)).rejects.toThrow(/PCI slot 8/);
+    await second.disk.detach();
+    expect([v86.stateful.get_state, v86.stateful.set_state]).toEqual([get, set]);
+    expect(Object.keys(v86)).not.toContain('save_state');
+    expect((await v86.save_state()) as unknown).toHaveLength(1);
+  });
+});
