@@ -19,6 +19,7 @@ import {
   VIRTIO_F_EVENT_IDX,
   VIRTIO_F_INDIRECT_DESC,
   VIRTIO_F_NOTIFY_ON_EMPTY,
+  VIRTIO_F_RING_RESET,
 } from '../spec.ts';
 import type { BlkSettings } from './blk-options.ts';
 import { storeLittle } from './config-space.ts';
@@ -127,6 +128,9 @@ function geometry(capacity: number): { cylinders: number; heads: number; perTrac
   const cylinders = Math.floor(capacity / (heads * perTrack));
   return { cylinders: Math.min(Math.max(cylinders, 2), 16383), heads, perTrack };
 }
+
+/** Feature bits 32 to 63 that the device offers: one queue can be reset alone (VC-7). */
+export const BLK_FEATURES_HIGH = 1 << (VIRTIO_F_RING_RESET & 31);
 
 /**
  * Feature bits 0 to 31 that the device offers (BL-13); VERSION_1 is the interface's affair.

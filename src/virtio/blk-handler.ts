@@ -4,7 +4,7 @@
  * notifications and loops. QEMU: `virtio_blk_handle_request` and what it calls.
  */
 
-import { DirectBatch, LONG_WAY } from '../block/direct-batch.ts';
+import { DirectBatch, LONG_WAY, type RowTransfer } from '../block/direct-batch.ts';
 import {
   OP_DISCARD,
   OP_FLUSH,
@@ -15,13 +15,15 @@ import {
 } from '../block/driver.ts';
 import type { BackendLane } from '../block/lane.ts';
 import type { Core } from '../engine/core.ts';
+import { PLAIN_NEIGHBOURS, PLAIN_WRITE } from '../engine/engine.ts';
 import {
   BACKEND_CAPACITY_HI,
   BACKEND_CAPACITY_LO,
   BACKEND_F_READ_ONLY,
   BACKEND_FLAGS,
   BROKEN_HEADERS,
-  LANE_MERGED,
+  PLAIN_ROWS,
+  QUEUE_BATCH,
 } from '../layout.ts';
 import {
   SECTOR_SHIFT,
@@ -43,7 +45,7 @@ import {
   VIRTIO_BLK_WRITE_ZEROES_F_UNMAP,
 } from '../spec.ts';
 import { MERGE_REQUESTS_MAX, MergeBatch } from './blk-merge.ts';
-import { collectPlain } from './blk-plain.ts';
+import { PlainTable } from './blk-plain.ts';
 import type { BlkRecords } from './blk-records.ts';
 import type { BlkSubmitter } from './blk-submitter.ts';
 import {
@@ -54,6 +56,8 @@ import {
   SCRATCH_SERIAL,
 } from './queue-config.ts';
 
+/** How many rows, in the result of `blkCollect`. */
+const COUNT_MASK = 0xffff;
 /** A type without direction and barrier (BL-2). */
 const TYPE_MASK = ~VIRTIO_BLK_T_OUT & ~VIRTIO_BLK_T_BARRIER;
 /** Sectors of a byte; exact, and cheaper than to divide. */
@@ -74,6 +78,9 @@ export class BlkHandler {
   readonly #merge = new MergeBatch();
   /** Members of the merge batch that have no neighbour, while others have one. */
   readonly #direct = new DirectBatch(MERGE_REQUESTS_MAX);
+  readonly #rows: PlainTable;
+  /** Index of QUEUE_BATCH's first word. */
+  readonly #batch: number;
   readonly #blockSectors: number;
   /** Bytes of the serial with its zero byte, if that has room in 20 bytes. */
   readonly #serialBytes: number;
@@ -90,6 +97,8 @@ export class BlkHandler {
     this.#config = config;
     this.#records = records;
     this.#submitter = submitter;
+    this.#rows = new PlainTable(core, config.queue);
+    this.#batch = core.u32[(config.queue + QUEUE_BATCH) >>> 2]! >>> 2;
     this.#blockSectors = config.logicalBlockSize >>> SECTOR_SHIFT;
     const serial = new TextEncoder().encode(config.serial).subarray(0, VIRTIO_BLK_ID_BYTES);
     const serialAt = config.scratch + SCRATCH_SERIAL;
@@ -104,12 +113,46 @@ export class BlkHandler {
    * they are plain. Returns the index of the first that is not: it is for `handle`.
    */
   collect(from: number, to: number): number {
-    const merge = this.#merge;
-    if (!this.#config.requestMerging) return from;
-    for (let at = from; ; this.submitBatch()) {
-      at = collectPlain(this.#records, this.#config, merge, at, to);
-      if (at === to || !merge.full) return at;
+    const { queue, backend, logicalBlockSize: block, requestMerging } = this.#config;
+    if (!requestMerging) return from;
+    for (let at = from; ; ) {
+      const place = at - this.#batch;
+      const found = this.#core.engine.blkCollect(queue, place, to - at, backend, block);
+      const count = found & COUNT_MASK;
+      const write = (found & PLAIN_WRITE) !== 0;
+      const alone = this.#merge.count === 0 && at + count === to && !(found & PLAIN_NEIGHBOURS);
+      if (!alone || !this.#transferRows(at, count, write)) this.#mergeRows(at, count, write);
+      at += count;
+      if (at === to || count < PLAIN_ROWS) return at;
     }
+  }
+
+  /** The rows of the plain table are of the heads from `u32[at]` on: they join the merge batch. */
+  #mergeRows(at: number, count: number, write: boolean): void {
+    for (let i = 0; i < count; i++) {
+      const { offsets, starts, lengths } = this.#rows.take(count);
+      this.#join(this.#records.u32[at + i]!, write, offsets[i]!, starts[i]!, lengths[i]!);
+    }
+  }
+
+  /** Does them at once, if the lane and its driver are made for it. */
+  #transferRows(at: number, count: number, write: boolean): boolean {
+    if (count === 0 || !this.#lane.direct || this.#submitter.tellsWrites) return false;
+    const op = write ? OP_WRITE : OP_READ;
+    const transfer = this.#lane.transferRows(op, this.#rows.take(count));
+    if (!transfer) return false;
+    const ended = this.#submitter.finishRows(at - this.#batch, count);
+    transfer.stopClock(op, ended);
+    if (ended < count) this.#finishOdd(at, transfer, write);
+    return true;
+  }
+
+  /** Those of the rows that are not done, by the general way, which may grow the memory. */
+  #finishOdd(at: number, transfer: RowTransfer, write: boolean): void {
+    this.#rows.copyOdd(this.#direct, this.#records.u32, at, transfer);
+    this.#merge.write = write;
+    this.#endOdd(this.#direct);
+    this.forget();
   }
 
   /**
@@ -146,7 +189,6 @@ export class BlkHandler {
 
   #transfer(head: number, write: boolean): void {
     const records = this.#records;
-    const merge = this.#merge;
     const bytes = write ? records.outBytes(head) : records.inBytes(head);
     const sector = records.sector(head);
     if (!this.#inRange(sector, records.sectorLo(head), bytes) || (write && this.#readOnly())) {
@@ -157,11 +199,16 @@ export class BlkHandler {
       this.#submitter.complete(head, VIRTIO_BLK_S_OK, 0);
       return;
     }
+    const start = records.dataStart(head, write, bytes);
+    this.#join(head, write, sector * SECTOR_SIZE, start, bytes);
+    if (!this.#config.requestMerging) this.submitBatch();
+  }
+
+  #join(head: number, write: boolean, offset: number, start: number, bytes: number): void {
+    const merge = this.#merge;
     if (merge.count > 0 && (merge.full || merge.write !== write)) this.submitBatch();
     merge.write = write;
-    const start = records.dataStart(head, write, bytes);
-    merge.collect(head, sector * SECTOR_SIZE, start, bytes, records.segments(head, write));
-    if (!this.#config.requestMerging) this.submitBatch();
+    merge.collect(head, offset, start, bytes, this.#records.segments(head, write));
   }
 
   /**
@@ -197,22 +244,25 @@ export class BlkHandler {
 
   /** Empties `batch`, which is of the merge batch's direction. */
   #transferDirect(batch: DirectBatch): void {
-    const { count, tags, results } = batch;
     const { write } = this.#merge;
-    if (count === 0) return;
+    if (batch.count === 0) return;
     this.#lane.transfer(write ? OP_WRITE : OP_READ, batch);
     this.#records.revalidate();
-    if (!this.#submitter.succeeded(batch, write)) {
-      for (let i = 0; i < count; i++) {
-        if (results[i] === 0) continue;
-        if (results[i] === LONG_WAY) this.#submitRun(batch, i, i + 1);
-        else {
-          this.#records.setNext(tags[i]!, -1);
-          this.#submitter.ended(tags[i]!, results[i]!);
-        }
+    if (!this.#submitter.succeeded(batch, write)) this.#endOdd(batch);
+    batch.clear();
+  }
+
+  /** Those members of a batch that have not succeeded: the long way, or the end. */
+  #endOdd(batch: DirectBatch): void {
+    const { count, tags, results } = batch;
+    for (let i = 0; i < count; i++) {
+      if (results[i] === 0) continue;
+      if (results[i] === LONG_WAY) this.#submitRun(batch, i, i + 1);
+      else {
+        this.#records.setNext(tags[i]!, -1);
+        this.#submitter.ended(tags[i]!, results[i]!);
       }
     }
-    batch.clear();
   }
 
   /** Submits members `from` to `to` (exclusive) of a batch as one request. */
@@ -227,7 +277,7 @@ export class BlkHandler {
       records.appendData(request.vector, tags[i]!, write);
       records.setNext(tags[i]!, i + 1 < to ? tags[i + 1]! : -1);
     }
-    if (to - from > 1) this.#count(LANE_MERGED, to - from - 1);
+    if (to - from > 1) this.#lane.countMerged(to - from - 1);
     request.op = write ? OP_WRITE : OP_READ;
     request.offset = offsets[from]!;
     request.length = request.vector.total;
@@ -338,7 +388,7 @@ export class BlkHandler {
    */
   resume(): boolean {
     const records = this.#records;
-    let head = this.#submitter.takeParked();
+    let head = this.#submitter.parked.takeAll();
     while (head >= 0) {
       const next = records.next(head);
       if (!this.handle(head)) {
@@ -353,17 +403,9 @@ export class BlkHandler {
     return true;
   }
 
-  /** Reset: forgets what was collected. */
+  /** Forgets what was collected: it was reset, or is done. */
   forget(): void {
     this.#merge.clear();
     this.#direct.clear();
-  }
-
-  #count(figure: number, by: number): void {
-    const { u32 } = this.#records;
-    const at = (this.#lane.address + figure) >>> 2;
-    const sum = u32[at]! + by;
-    u32[at] = sum;
-    if (sum > 0xffffffff) u32[at + 1]! += 1;
   }
 }

@@ -8,12 +8,32 @@ import type { BlockBackend } from '../block/backend.ts';
 import { OptionError } from '../block/error.ts';
 import type { Core } from '../engine/core.ts';
 import { BACKEND_BLOCK_SECTORS, BACKEND_F_NO_MEDIUM, BACKEND_FLAGS } from '../layout.ts';
+import type { Machine } from '../machine/machine.ts';
 import { SECTOR_SHIFT, SECTOR_SIZE, VIRTQUEUE_MAX_SIZE } from '../spec.ts';
+import type { QueueSettings } from './data-plane.ts';
+import type { GuestWriteListener } from './guest-write.ts';
+import {
+  checkMappingNames,
+  checkNames,
+  choice,
+  flag,
+  idOption,
+  integer,
+  isPowerOfTwo,
+  listener,
+  queueSizeOption,
+  queuesOption,
+  threadsOption,
+} from './option.ts';
 import { REQUEST_SECTORS_MAX } from './queue-config.ts';
-import type { QueueThread } from './remote-queues.ts';
-import { QUEUES_MAX, queuesFor, threadsOfQueues, type VqMapping } from './vq-mapping.ts';
+import type { QueueThread } from './remote-doorbell.ts';
+import type { MappingOptions, VqMapping } from './vq-mapping.ts';
 
 export interface VirtioBlkOptions {
+  /** The device's name in events. Default: none. */
+  id?: string;
+  /** The device stops and goes on with it. Default: the backend's. */
+  machine?: Machine;
   /** What the guest sees in /sys/block/vda/serial; 20 bytes of it. Default: empty. */
   serial?: string;
   /** Descriptors of each queue; a power of two. Default 256. */
@@ -78,17 +98,12 @@ export interface VirtioBlkOptions {
   onGuestWrite?: GuestWriteListener;
 }
 
-export type GuestWriteListener = (address: number, length: number) => void;
-
 /** The options with their defaults, checked against each other and the backend. */
-export interface BlkSettings {
+export interface BlkSettings extends QueueSettings {
+  readonly id: string | undefined;
+  readonly machine: Machine | null;
   readonly serial: string;
-  readonly queueSize: number;
   readonly numQueues: number;
-  /** By number of the queue; null: main. */
-  readonly threads: readonly (QueueThread | null)[];
-  readonly ioeventfd: boolean;
-  readonly guestNotifier: 'main' | 'client';
   readonly segMax: number;
   readonly configWce: boolean;
   readonly discard: boolean;
@@ -101,19 +116,17 @@ export interface BlkSettings {
   readonly physicalBlockSize: number;
   readonly minIoSize: number;
   readonly optIoSize: number;
-  readonly kick: 'sync' | 'poll';
   readonly legacyEndian: 'little' | 'big';
-  readonly onGuestWrite: GuestWriteListener | null;
 }
 
 /** Largest block size (QEMU: MAX_BLOCK_SIZE). */
 const BLOCK_SIZE_MAX = 2 * 1024 * 1024;
-/** More than any machine has: beyond it is a mistake. */
-const VCPUS_MAX = 65_536;
 /** A chain has 1024 segments at most: header and status go off. */
 const SEG_MAX_LIMIT = VIRTQUEUE_MAX_SIZE - 2;
 
 const NAMES: readonly (keyof VirtioBlkOptions)[] = [
+  'id',
+  'machine',
   'serial',
   'queue-size',
   'num-queues',
@@ -145,12 +158,15 @@ export function readBlkOptions(
   options: VirtioBlkOptions,
 ): BlkSettings {
   checkDrive(core, backend);
-  checkNames(options);
-  const queueSize = queueSizeOption(options['queue-size'] ?? 256);
+  checkNames(options, NAMES);
+  const queueSize = queueSizeOption('queue-size', options['queue-size'] ?? 256);
   const logicalBlockSize = logicalBlockSizeOption(core, backend, options);
-  const numQueues = numQueuesOption(options);
+  const { 'num-queues': queues = 1, vcpus = 1 } = options;
+  const numQueues = queuesOption('num-queues', queues, vcpus);
   const threads = threadsOption(options, numQueues);
   return {
+    id: idOption(options.id),
+    machine: machineOption(backend, options.machine),
     serial: serialOption(options.serial ?? ''),
     queueSize,
     numQueues,
@@ -183,13 +199,14 @@ function checkDrive(
   if (flags & BACKEND_F_NO_MEDIUM) {
     throw new OptionError('drive', 'empty', 'a drive with a medium in it');
   }
+  // Of drained sections one device alone is told.
+  if (backend.devOps) throw new OptionError('drive', backend.name, 'one that no other device has');
 }
 
-function checkNames(options: VirtioBlkOptions): void {
-  for (const [name, value] of Object.entries(options)) {
-    if ((NAMES as readonly string[]).includes(name)) continue;
-    throw new OptionError(name, value, `the options ${NAMES.join(', ')}`);
-  }
+function machineOption(backend: BlockBackend, machine: Machine | undefined): Machine | null {
+  const own = backend.machine;
+  if (!machine || !own || machine === own) return machine ?? own;
+  throw new OptionError('machine', machine, "the backend's machine");
 }
 
 function serialOption(serial: unknown): string {
@@ -199,37 +216,15 @@ function serialOption(serial: unknown): string {
   return serial;
 }
 
-/** BL-20. */
-function numQueuesOption(options: VirtioBlkOptions): number {
-  const vcpus = integer('vcpus', options.vcpus ?? 1, 1, VCPUS_MAX);
-  const queues = options['num-queues'] ?? 1;
-  if (queues === 'auto') return queuesFor(vcpus);
-  if (typeof queues === 'string') {
-    throw new OptionError('num-queues', queues, `auto, or whole numbers from 1 to ${QUEUES_MAX}`);
-  }
-  return integer('num-queues', queues, 1, QUEUES_MAX);
-}
-
-/** BL-21: what threads that are not main's need. */
-function threadsOption(options: VirtioBlkOptions, queues: number): (QueueThread | null)[] {
-  const threads = threadsOfQueues(options, queues);
-  if (!threads.some((thread) => thread)) return threads;
-  if (!(options.ioeventfd ?? true)) {
-    throw new OptionError('ioeventfd', false, 'true: queues on IOThreads need it');
-  }
-  if (options.onGuestWrite !== undefined && options.guestNotifier === 'client') {
-    const allowed = 'none: with guestNotifier=client nobody calls it';
-    throw new OptionError('onGuestWrite', 'a function', allowed);
-  }
-  return threads;
-}
-
-/** BL-20. */
-function queueSizeOption(size: number): number {
-  if (!isPowerOfTwo(size) || size <= 2 || size > VIRTQUEUE_MAX_SIZE) {
-    throw new OptionError('queue-size', size, `powers of two from 4 to ${VIRTQUEUE_MAX_SIZE}`);
-  }
-  return size;
+/** By number of the queue: the threads of another mapping, for a device that is there. */
+export function threadsForMapping(
+  mapping: MappingOptions,
+  settings: BlkSettings,
+): (QueueThread | null)[] {
+  const { ioeventfd, guestNotifier, onGuestWrite, numQueues } = settings;
+  checkMappingNames(mapping);
+  const options = { ...mapping, ioeventfd, guestNotifier };
+  return threadsOption(onGuestWrite ? { ...options, onGuestWrite } : options, numQueues);
 }
 
 function logicalBlockSizeOption(
@@ -240,7 +235,7 @@ function logicalBlockSizeOption(
   const sectors = core.u32[(backend.address + BACKEND_BLOCK_SECTORS) >>> 2]!;
   const own = Math.max(1, sectors) << SECTOR_SHIFT;
   const size = blockSize('logical_block_size', options.logical_block_size ?? own);
-  const { alignment } = backend.driver;
+  const { alignment } = backend;
   if (size >= alignment) return size;
   const allowed = `at least ${alignment}: the disk is read and written in blocks of that size`;
   throw new OptionError('logical_block_size', size, allowed);
@@ -281,31 +276,4 @@ function sectorLimit(
     return sectors;
   }
   throw new OptionError(option, sectors, `multiples of ${unit} from ${unit} to ${limit}`);
-}
-
-function integer(option: string, value: number, min: number, max: number): number {
-  if (Number.isInteger(value) && value >= min && value <= max) return value;
-  throw new OptionError(option, value, `whole numbers from ${min} to ${max}`);
-}
-
-type Flag = 'ioeventfd' | 'config-wce' | 'discard' | 'write-zeroes' | 'request-merging';
-
-function flag(options: VirtioBlkOptions, option: Flag): boolean {
-  const value = options[option] ?? true;
-  if (typeof value === 'boolean') return value;
-  throw new OptionError(option, value, 'true, false');
-}
-
-function listener(value: GuestWriteListener | undefined): GuestWriteListener | null {
-  if (value === undefined || typeof value === 'function') return value ?? null;
-  throw new OptionError('onGuestWrite', value, 'functions');
-}
-
-function choice<T extends string>(option: string, value: T, allowed: readonly T[]): T {
-  if (allowed.includes(value)) return value;
-  throw new OptionError(option, value, allowed.join(', '));
-}
-
-function isPowerOfTwo(value: number): boolean {
-  return Number.isSafeInteger(value) && value > 0 && Number.isInteger(Math.log2(value));
 }

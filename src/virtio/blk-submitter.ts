@@ -1,13 +1,15 @@
 /**
- * The block requests of one queue between their checks and their end: in the lane, parked, or done
- * (design section 1, steps 7 to 10). Belongs to one `BlkHandler` and its home thread.
+ * The block requests of one queue between their checks and their end: in the lane, parked, failed
+ * and kept, or done (design section 1, steps 7 to 10). Belongs to one `BlkHandler` and its home
+ * thread.
  *
- * A request is in exactly one of the three, and leaves by `push` or by a reset. Nothing is
+ * A request is in exactly one of the four, and leaves by `push` or by a reset. Nothing is
  * allocated per request. QEMU: `virtio_blk_rw_complete`, `virtio_blk_req_complete`.
  */
 
 import type { DirectBatch } from '../block/direct-batch.ts';
 import { type BlockOp, PENDING } from '../block/driver.ts';
+import { errorAction, policyOf } from '../block/error-policy.ts';
 import type { BackendLane } from '../block/lane.ts';
 import type { LaneRequest, RequestGuard } from '../block/lane-request.ts';
 import type { Core } from '../engine/core.ts';
@@ -20,10 +22,12 @@ import {
   VIRTIO_BLK_T_BARRIER,
   VIRTIO_BLK_T_IN,
 } from '../spec.ts';
-import type { GuestWriteListener } from './blk-options.ts';
 import { finishPlain } from './blk-plain.ts';
 import type { BlkRecords } from './blk-records.ts';
+import type { GuestWriteListener } from './guest-write.ts';
+import { describeFailure, type IoFailure } from './io-failure.ts';
 import type { QueueConfig } from './queue-config.ts';
+import { RequestList } from './request-list.ts';
 
 export type Settled = (request: LaneRequest, result: number) => void;
 
@@ -34,6 +38,12 @@ export class BlkSubmitter {
   submitted = 0;
   /** As `BlkQueueEvents.onPushed`. */
   onPushed: (() => void) | null = null;
+  /** Told of each request that failed, once its fate is settled. Inside. */
+  onFailure: ((failure: IoFailure) => void) | null = null;
+  /** Popped before the gate closed. */
+  readonly parked: RequestList;
+  /** Kept by the error policy, until `restartFailed` (BL-16). */
+  readonly failed: RequestList;
 
   readonly #core: Core;
   readonly #lane: BackendLane;
@@ -47,8 +57,6 @@ export class BlkSubmitter {
   /** Index of QUEUE_DONE's first word, and how many heads stand there. */
   readonly #done: number;
   #doneCount = 0;
-  #parkedFirst = -1;
-  #parkedLast = -1;
 
   /** `settled` is called once for each lane request that was PENDING, and calls `settle`. */
   constructor(
@@ -67,9 +75,16 @@ export class BlkSubmitter {
     this.#settled = settled;
     this.#guard = guard;
     this.#onGuestWrite = onGuestWrite;
+    this.parked = new RequestList(records);
+    this.failed = new RequestList(records);
     this.#done = records.u32[(config.queue + QUEUE_DONE) >>> 2]! >>> 2;
     const capacity = records.u32[(config.queue + QUEUE_CAPACITY) >>> 2]!;
     this.#inFlight = new Array<LaneRequest | undefined>(capacity).fill(undefined);
+  }
+
+  /** Is somebody told of what is written to guest memory, one segment after the other? */
+  get tellsWrites(): boolean {
+    return this.#onGuestWrite !== null;
   }
 
   // ---- Lane -----------------------------------------------------------------------------------
@@ -103,7 +118,7 @@ export class BlkSubmitter {
 
   /** Those linked from `first` on have ended with `result`, or met a closed gate (-EAGAIN). */
   ended(first: number, result: number): void {
-    if (result === -EAGAIN) this.#park(first);
+    if (result === -EAGAIN) this.parked.append(first);
     else this.#finish(first, result);
   }
 
@@ -124,16 +139,29 @@ export class BlkSubmitter {
     return true;
   }
 
-  /** Each member of a merged request is completed by itself. */
+  /** Each member of a merged request is completed, or fails, by itself (BL-15). */
   #finish(first: number, result: number): void {
     const records = this.#records;
-    const status = result < 0 ? VIRTIO_BLK_S_IOERR : VIRTIO_BLK_S_OK;
     for (let head = first; head >= 0; ) {
       const next = records.next(head);
-      const isRead = (records.type(head) & ~VIRTIO_BLK_T_BARRIER) === VIRTIO_BLK_T_IN;
-      this.complete(head, status, isRead && result >= 0 ? records.inBytes(head) : 0);
+      if (result < 0) this.#fail(head, -result);
+      else this.complete(head, VIRTIO_BLK_S_OK, this.#isRead(head) ? records.inBytes(head) : 0);
       head = next;
     }
+  }
+
+  #isRead(head: number): boolean {
+    return (this.#records.type(head) & ~VIRTIO_BLK_T_BARRIER) === VIRTIO_BLK_T_IN;
+  }
+
+  /** What is kept stays popped. Of an ignored read nobody knows which bytes were written. */
+  #fail(head: number, errno: number): void {
+    const { u32 } = this.#records;
+    const action = errorAction(policyOf(u32, this.#config.backend, this.#isRead(head)), errno);
+    const failure = describeFailure(this.#records, this.#config.index, head, errno, action);
+    if (action === 'stop') this.failed.appendOne(head);
+    else this.complete(head, action === 'ignore' ? VIRTIO_BLK_S_OK : VIRTIO_BLK_S_IOERR, 0);
+    this.onFailure?.(failure);
   }
 
   /**
@@ -148,6 +176,15 @@ export class BlkSubmitter {
     if (tell) for (let i = 0; i < ended; i++) records.tellWritable(records.u32[at + i]!, tell);
     this.#doneCount += ended;
     return ended === batch.count;
+  }
+
+  /** Completes the plain table's rows, of QUEUE_BATCH[from ..], that are done. How many. */
+  finishRows(from: number, count: number): number {
+    const { engine } = this.#core;
+    const { queue } = this.#config;
+    const ended = engine.blkFinish(queue, from, count, this.#lane.address, this.#doneCount);
+    this.#doneCount += ended;
+    return ended;
   }
 
   /** A request has ended: `status`, and data bytes written from the start of its buffer. */
@@ -174,26 +211,23 @@ export class BlkSubmitter {
     this.onPushed?.();
   }
 
-  // ---- The parked list: popped before the gate closed -------------------------------------------
+  // ---- Those that wait ------------------------------------------------------------------------
 
-  get parked(): boolean {
-    return this.#parkedFirst >= 0;
+  /** What failed and was kept is to be tried again, before what was parked (BL-16). */
+  restartFailed(): void {
+    this.parked.prepend(this.failed);
   }
 
-  /** Empties the list; its first request, -1 if there is none, linked to the others. */
-  takeParked(): number {
-    const first = this.#parkedFirst;
-    this.#parkedFirst = -1;
-    return first;
-  }
-
-  #park(first: number): void {
-    const records = this.#records;
-    if (this.#parkedFirst < 0) this.#parkedFirst = first;
-    else records.setNext(this.#parkedLast, first);
-    let last = first;
-    for (let next = records.next(last); next >= 0; next = records.next(last)) last = next;
-    this.#parkedLast = last;
+  /** Takes popped requests over that wait elsewhere; those that do here already come first. */
+  adopt(parked: readonly number[], failed: readonly number[] = []): void {
+    const waiting = new Set([...this.parked.heads(), ...this.failed.heads()]);
+    for (const head of [...parked, ...failed]) {
+      const isNew = this.#records.isInFlight(head) && !waiting.has(head) && !this.#inFlight[head];
+      if (!isNew) throw new RangeError(`blk: request ${head} does not wait to be taken over`);
+      waiting.add(head);
+    }
+    for (const head of parked) this.parked.appendOne(head);
+    for (const head of failed) this.failed.appendOne(head);
   }
 
   /**
@@ -205,7 +239,8 @@ export class BlkSubmitter {
     for (const request of inFlight) if (request) request.abandoned = true;
     inFlight.fill(undefined);
     this.#doneCount = 0;
-    this.#parkedFirst = -1;
+    this.parked.takeAll();
+    this.failed.takeAll();
     this.interrupt = false;
   }
 }

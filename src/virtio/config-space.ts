@@ -31,10 +31,25 @@ export function swapBytes(value: number, width: Width): number {
 }
 
 /**
+ * Reads `width` bytes of a configuration space, all ones if any lies outside. `mirrored`: the
+ * fields of one that a big-endian guest reads, null for the others.
+ */
+export function loadConfig(
+  bytes: Uint8Array,
+  mirrored: readonly number[] | null,
+  offset: number,
+  width: Width,
+): number {
+  if (offset + width > bytes.length) return allOnes(width);
+  if (mirrored) return loadMirrored(bytes, mirrored, offset, width);
+  return loadLittle(bytes, offset, width);
+}
+
+/**
  * Reads little-endian fields as a big-endian guest expects them: the bytes of each field come in
  * the opposite order. `fields` lists the widths of the fields from offset 0 on, without gaps.
  */
-export function loadMirrored(
+function loadMirrored(
   bytes: Uint8Array,
   fields: readonly number[],
   offset: number,

@@ -43,6 +43,9 @@ export abstract class DeviceHooks {
    */
   protected abstract queueKicked(index: number): void;
 
+  /** Throws if the device cannot be reset from here; then it goes on as if nobody had asked. */
+  protected checkReset(): void {}
+
   /**
    * Reset, both halves. When this returns nothing touches guest memory any more. Return nothing
    * if no request is in flight (legacy drivers do not poll), otherwise a promise that resolves
@@ -53,12 +56,16 @@ export abstract class DeviceHooks {
   /** The driver wrote inside the configuration space. Default: read-only. */
   protected configWritten(_offset: number, _width: Width, _value: number): void {}
 
-  /** DRIVER_OK was set, or a legacy driver kicked early. All live queues are kicked after it. */
+  /**
+   * Service begins: DRIVER_OK was set, or a legacy driver kicked early, or what held the device is
+   * over (VM-2, PC-10). All live queues are kicked after it.
+   */
   protected driverStarted(): void {}
 
   /**
-   * DRIVER_OK went, by reset, bus master off or a driver's whim. Stop listening to notifiers.
-   * Interrupts told of inside go out in the last case only.
+   * Service ends: DRIVER_OK went, by reset, bus master off or a driver's whim, or the device is
+   * held. Take no request any more and stop listening to notifiers. Interrupts told of inside go
+   * out in the last two cases only.
    */
   protected driverStopped(): void {}
 

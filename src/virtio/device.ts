@@ -18,43 +18,20 @@ import {
   VIRTIO_STATUS_FEATURES_OK,
   VIRTIO_STATUS_NEEDS_RESET,
 } from '../spec.ts';
-import {
-  allOnes,
-  ConfigGeneration,
-  loadLittle,
-  loadMirrored,
-  swapBytes,
-  type Width,
-} from './config-space.ts';
+import { allOnes, ConfigGeneration, loadConfig, swapBytes, type Width } from './config-space.ts';
 import { DeviceHooks } from './device-hooks.ts';
+import type { VirtioDeviceOptions } from './device-options.ts';
 import { type FeatureWords, hasFeature, legacyFeatures, modernFeatures } from './feature-bits.ts';
 import { createQueues, type QueueRegisters, resetQueueRegisters } from './queue-registers.ts';
+import { Service } from './service.ts';
+import type { VirtioTransport } from './transport.ts';
 
 export { allOnes, type Width } from './config-space.ts';
 export type { MaybeLater } from './device-hooks.ts';
+export type { VirtioDeviceOptions } from './device-options.ts';
 export type { FeatureWords } from './feature-bits.ts';
 export type { QueueRegisters, U64Pair } from './queue-registers.ts';
-
-/** What a device asks of its transport. The interrupt status register and vectors live there. */
-export interface VirtioTransport {
-  /** Used buffers are there in queue `index`, and the driver wants to know. */
-  interruptQueue(index: number): void;
-  /** The configuration space or the status has changed. */
-  interruptConfig(): void;
-  /** The device was reset: forget interrupt status, vectors and selectors (VC-3). */
-  deviceReset(): void;
-}
-
-export interface VirtioDeviceOptions {
-  /** Device id of 5: 2 is a block device. */
-  deviceId: number;
-  /** Number of virtqueues, 1 to 1024. */
-  queues: number;
-  /** Largest and initial size of each queue, in descriptors: a power of two, 2 to 1024. */
-  queueSize: number;
-  /** Byte order of a guest that uses the legacy interface; affects the configuration space. */
-  legacyEndian?: 'little' | 'big';
-}
+export type { VirtioTransport } from './transport.ts';
 
 export abstract class VirtioDevice extends DeviceHooks {
   readonly core: Core;
@@ -69,10 +46,18 @@ export abstract class VirtioDevice extends DeviceHooks {
   readonly #driver: FeatureWords = { lo: 0, hi: 0 };
   #legacy = false;
   #status = 0;
-  #started = false;
+  readonly #service = new Service({
+    begin: () => {
+      this.driverStarted();
+      this.#kickAll();
+      if (this.#service.takeUntold()) this.queues.forEach((_, i) => void this.interruptQueue(i));
+    },
+    end: () => this.driverStopped(),
+  });
   #busMaster = true;
   #brokenReason = 0;
   #resetting: Promise<void> | null = null;
+  #retired = false;
   /** Counts resets: what was awaited before one must not touch the registers after it. */
   #epoch = 0;
 
@@ -105,7 +90,7 @@ export abstract class VirtioDevice extends DeviceHooks {
    * been agreed: a transitional device cannot change sides with its queues running.
    */
   useLegacy(legacy: boolean): void {
-    if (!(this.#status & (VIRTIO_STATUS_FEATURES_OK | VIRTIO_STATUS_DRIVER_OK)) && !this.#started) {
+    if (!(this.#status & (VIRTIO_STATUS_FEATURES_OK | VIRTIO_STATUS_DRIVER_OK)) && !this.started) {
       this.#legacy = legacy;
     }
   }
@@ -115,9 +100,14 @@ export abstract class VirtioDevice extends DeviceHooks {
     return this.#brokenReason;
   }
 
-  /** Requests are being served: DRIVER_OK, or a legacy driver's early kick (VC-9). */
+  /** The driver wants service: DRIVER_OK, or a legacy driver's early kick (VC-9). */
   get started(): boolean {
-    return this.#started;
+    return this.#service.started;
+  }
+
+  /** Requests are taken: started, and nothing holds the device (VM-2, PC-10). */
+  get serving(): boolean {
+    return this.#service.serving;
   }
 
   /**
@@ -127,7 +117,7 @@ export abstract class VirtioDevice extends DeviceHooks {
    * reset is going on everything the driver writes is ignored.
    */
   writeStatus(value: number): void {
-    if (this.#resetting) return;
+    if (this.#deaf) return;
     value &= 0xff;
     if (value === 0) {
       this.reset();
@@ -141,11 +131,10 @@ export abstract class VirtioDevice extends DeviceHooks {
     }
     if (!this.#legacy && !(value & VIRTIO_STATUS_FEATURES_OK)) value &= ~VIRTIO_STATUS_DRIVER_OK;
     if (before & ~value & VIRTIO_STATUS_DRIVER_OK) {
-      if (this.#started) this.driverStopped(); // the last interrupts are delivered (HN-10)
-      this.#started = false;
+      this.#service.stop(); // the last interrupts are delivered (HN-10)
     }
     this.#status = value;
-    if (value & VIRTIO_STATUS_DRIVER_OK) this.#start();
+    if (value & VIRTIO_STATUS_DRIVER_OK) this.#service.start();
   }
 
   #featuresFit(): boolean {
@@ -164,9 +153,10 @@ export abstract class VirtioDevice extends DeviceHooks {
    * in flight any more, which is before this returns if there was none.
    */
   reset(): void {
-    if (this.#resetting) return;
+    if (this.#deaf) return;
+    this.checkReset();
     this.#epoch++;
-    this.#stop();
+    this.#service.drop();
     const later = this.resetDevice();
     if (!later) {
       this.#finishReset();
@@ -179,13 +169,26 @@ export abstract class VirtioDevice extends DeviceHooks {
     });
   }
 
+  /** Nothing that the driver writes counts: a reset is going on, or the device is gone. */
+  get #deaf(): boolean {
+    return this.#resetting !== null || this.#retired;
+  }
+
+  /**
+   * Resets the device for good, for a subclass that closes: from the return on all of its registers
+   * are as after a reset, whatever a driver writes that does not know of it. Throws as `reset`.
+   */
+  protected retire(): void {
+    this.reset();
+    this.#retired = true;
+  }
+
   /** Resolves when no reset is going on. */
   idle(): Promise<void> {
     return this.#resetting ?? Promise.resolve();
   }
 
   #finishReset(): void {
-    this.#started = false;
     this.#brokenReason = 0;
     this.#driver.lo = 0;
     this.#driver.hi = 0;
@@ -214,7 +217,7 @@ export abstract class VirtioDevice extends DeviceHooks {
    * accepts blindly: it is given `badFeatures`.
    */
   writeDriverFeatures(select: number, value: number): void {
-    if (this.#resetting || this.#started || select > 1) return;
+    if (this.#deaf || this.started || select > 1) return;
     if (this.#status & (VIRTIO_STATUS_FEATURES_OK | VIRTIO_STATUS_DRIVER_OK)) return;
     if (this.#legacy && select === 0 && value & (1 << VIRTIO_F_BAD_FEATURE)) {
       value = this.badFeatures();
@@ -240,18 +243,14 @@ export abstract class VirtioDevice extends DeviceHooks {
 
   /** Reads the configuration space; all ones if any byte lies outside. */
   readConfig(offset: number, width: Width): number {
-    const bytes = this.configBytes();
-    if (offset + width > bytes.length) return allOnes(width);
     this.#generation.look();
-    if (this.#legacy && this.#legacyBig) {
-      return loadMirrored(bytes, this.configFields(), offset, width);
-    }
-    return loadLittle(bytes, offset, width);
+    const mirrored = this.#legacy && this.#legacyBig ? this.configFields() : null;
+    return loadConfig(this.configBytes(), mirrored, offset, width);
   }
 
   /** Writes the configuration space; ignored if any byte lies outside. */
   writeConfig(offset: number, width: Width, value: number): void {
-    if (this.#resetting || offset + width > this.configBytes().length) return;
+    if (this.#deaf || offset + width > this.configBytes().length) return;
     if (this.#legacy && this.#legacyBig) value = swapBytes(value, width);
     this.configWritten(offset, width, (value & allOnes(width)) >>> 0);
   }
@@ -259,7 +258,7 @@ export abstract class VirtioDevice extends DeviceHooks {
   /** Subclass or owner: the contents have changed. Interrupts only after DRIVER_OK (VC-4). */
   configChanged(): void {
     this.#generation.touch();
-    if (this.#status & VIRTIO_STATUS_DRIVER_OK && !this.#brokenReason && !this.#resetting) {
+    if (this.#status & VIRTIO_STATUS_DRIVER_OK && !this.#brokenReason && !this.#deaf) {
       this.transport?.interruptConfig();
     }
   }
@@ -272,7 +271,7 @@ export abstract class VirtioDevice extends DeviceHooks {
    */
   enableQueue(index: number): void {
     const queue = this.queues[index];
-    if (!queue || queue.enabled || this.#resetting) return;
+    if (!queue || queue.enabled || this.#deaf) return;
     if (!this.#legacy && !(this.#status & VIRTIO_STATUS_FEATURES_OK)) return;
     queue.enabled = true;
     // What was in flight when the queue was stopped must be gone first: then `#drained` does it.
@@ -286,11 +285,12 @@ export abstract class VirtioDevice extends DeviceHooks {
    */
   disableQueue(index: number, forget = false): void {
     const queue = this.queues[index];
-    if (!queue?.enabled || this.#resetting) return;
+    if (!queue || this.#deaf) return;
+    const { enabled, draining } = queue;
     queue.enabled = false;
-    const wasDraining = queue.draining;
-    if (forget) this.#forget(queue);
-    if (wasDraining) return; // it was to be enabled after an earlier stop: it never came so far
+    if (forget) this.#forget(index);
+    // Not in use, or to be enabled after an earlier stop: it never came so far.
+    if (!enabled || draining) return;
     const later = this.queueDisabled(index);
     if (!later) return;
     queue.draining = true;
@@ -300,10 +300,11 @@ export abstract class VirtioDevice extends DeviceHooks {
     });
   }
 
-  #forget(queue: QueueRegisters): void {
-    const { vector, draining } = queue;
+  #forget(index: number): void {
+    const queue = this.queues[index]!;
+    const { draining } = queue;
+    this.transport?.queueReset?.(index); // while it knows the vector that is used no more
     resetQueueRegisters(queue);
-    queue.vector = vector;
     queue.draining = draining;
   }
 
@@ -315,16 +316,24 @@ export abstract class VirtioDevice extends DeviceHooks {
     this.kick(index);
   }
 
-  /** May queue `index` be served: set up, started, not broken, bus master on, no reset? */
+  /** May requests of queue `index` be taken? As for an answer, and nothing holds the device. */
   queueLive(index: number): boolean {
+    return this.serving && this.#mayAnswer(index);
+  }
+
+  /**
+   * May queue `index` be answered: set up, started, not broken, bus master on, no reset? A held
+   * device answers what it has taken (VM-3).
+   */
+  #mayAnswer(index: number): boolean {
     const queue = this.queues[index];
     return (
       queue?.enabled === true &&
       !queue.draining &&
-      this.#started &&
+      this.started &&
       this.#busMaster &&
       !this.#brokenReason &&
-      !this.#resetting
+      !this.#deaf
     );
   }
 
@@ -333,9 +342,9 @@ export abstract class VirtioDevice extends DeviceHooks {
    * A legacy driver may kick before DRIVER_OK: that starts the device (VC-9).
    */
   kick(index: number): void {
-    const canStart = this.#legacy && this.#busMaster && !this.#brokenReason && !this.#resetting;
-    if (!this.#started && canStart && this.queues[index]?.enabled) {
-      this.#start(); // serves what is there in all queues
+    const canStart = this.#legacy && this.#busMaster && !this.#brokenReason && !this.#deaf;
+    if (!this.started && canStart && this.queues[index]?.enabled) {
+      this.#service.start(); // serves what is there in all queues
       return;
     }
     if (this.queueLive(index)) this.queueKicked(index);
@@ -343,7 +352,8 @@ export abstract class VirtioDevice extends DeviceHooks {
 
   /** Tells the driver of used buffers in queue `index`, unless the device stopped meanwhile. */
   interruptQueue(index: number): void {
-    if (this.queueLive(index)) this.transport?.interruptQueue(index);
+    if (this.#mayAnswer(index)) this.transport?.interruptQueue(index);
+    else if (!this.started) this.#service.untold = true;
   }
 
   /**
@@ -352,7 +362,7 @@ export abstract class VirtioDevice extends DeviceHooks {
    * interrupt. Only the first reason counts. `reason`: BROKEN_* of layout.ts, not 0.
    */
   needsReset(reason: number): void {
-    if (this.#brokenReason || this.#resetting) return;
+    if (this.#brokenReason || this.#deaf) return;
     if (this.negotiated(VIRTIO_F_VERSION_1)) {
       this.#status |= VIRTIO_STATUS_NEEDS_RESET;
       this.configChanged();
@@ -368,31 +378,30 @@ export abstract class VirtioDevice extends DeviceHooks {
   setBusMaster(on: boolean): void {
     if (this.#busMaster === on) return;
     this.#busMaster = on;
-    if (this.#resetting) return;
+    if (this.#deaf) return;
     if (on) {
-      if (this.#started) this.#kickAll();
+      if (this.started) this.#kickAll();
       return;
     }
     this.#status &= ~VIRTIO_STATUS_DRIVER_OK;
-    this.#stop();
+    this.#service.drop();
     for (let index = 0; index < this.queues.length; index++) this.disableQueue(index);
   }
 
-  #start(): void {
-    if (this.#started) return;
-    this.#started = true;
-    this.driverStarted();
-    this.#kickAll(); // buffers made available before DRIVER_OK were announced to nobody
+  /**
+   * The machine stops or goes on (VM-2). While it is stopped no request is taken; those taken are
+   * answered, and their interrupts are left pending (VM-3). Status and rings stay as they are.
+   */
+  vmStateChanged(running: boolean): void {
+    this.#service.setMachineRuns(running);
+  }
+
+  /** The function leaves D0 or comes back (PC-10): held as by a machine that stops. */
+  setAwake(awake: boolean): void {
+    this.#service.setAwake(awake);
   }
 
   #kickAll(): void {
     for (let index = 0; index < this.queues.length; index++) this.kick(index);
-  }
-
-  /** Interrupts that are on their way are dropped. */
-  #stop(): void {
-    const started = this.#started;
-    this.#started = false;
-    if (started) this.driverStopped();
   }
 }

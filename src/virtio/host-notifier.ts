@@ -7,17 +7,17 @@
 
 import type { AioContext } from '../aio/context.ts';
 import type { EventNotifier } from '../aio/event-notifier.ts';
-import type { BlkQueue } from './blk-queue.ts';
+import type { DataPlane } from './data-plane.ts';
 
 export class HostNotifier {
   readonly #context: AioContext;
   readonly #notifier: EventNotifier;
-  readonly #queue: BlkQueue;
+  readonly #queue: DataPlane;
   #attached = false;
   /** Busy polling would find buffers that cannot be served now, and find them again. */
   #blocked = false;
 
-  constructor(context: AioContext, notifier: EventNotifier, queue: BlkQueue) {
+  constructor(context: AioContext, notifier: EventNotifier, queue: DataPlane) {
     this.#context = context;
     this.#notifier = notifier;
     this.#queue = queue;
@@ -28,9 +28,10 @@ export class HostNotifier {
   }
 
   /**
-   * Serves the queue from now on (HN-8). Whatever the last detach left, the driver is asked to
-   * kick; and what was published before is served as if it had been kicked for (HN-3). Throws what
-   * the context throws when it is full; then nothing has happened (HN-4).
+   * Serves the queue from now on. Who attaches asks the driver for kicks before, whatever the last
+   * detach left, and also if nobody can listen for them (HN-8); what was published before is served
+   * as if it had been kicked for (HN-3). Throws what the context throws when it is full; then
+   * nothing has happened (HN-4).
    */
   attach(): void {
     if (this.#attached) return;
@@ -38,7 +39,6 @@ export class HostNotifier {
     this.#listen();
     this.#attached = true;
     this.#queue.onServed = (blocked) => this.#served(blocked);
-    this.#queue.setNotification(true);
     this.#notifier.set();
   }
 

@@ -101,6 +101,27 @@ export class Msix {
     }
   }
 
+  /** Copies of the table and of the pending bits. */
+  get contents(): { readonly table: Uint8Array; readonly pending: Uint8Array } {
+    return { table: this.#table.slice(), pending: this.#pending.slice() };
+  }
+
+  /** The table as it was saved, with the bits that a driver can write. */
+  restoreTable(table: Uint8Array): void {
+    for (let at = 0; at < this.#table.length; at += 4) {
+      this.write(at, 4, loadLittle(table, at, 4));
+    }
+  }
+
+  /** Interrupts that were remembered; those that are not masked any more are sent. */
+  restorePending(pending: Uint8Array): void {
+    for (let vector = 0; vector < this.vectors; vector++) {
+      const wanted = (pending[vector >>> 3]! & (1 << (vector & 7))) !== 0;
+      this.#setPending(vector, wanted && this.#uses[vector] !== 0);
+    }
+    this.#flush();
+  }
+
   /** Sends the message of `vector`, or remembers it if masked. Nothing if nobody uses it. */
   notify(vector: number): void {
     if (vector >= this.vectors || this.#uses[vector] === 0) return;

@@ -59,6 +59,17 @@ export class PciCommonConfig {
     this.#registers.write(offset, width, value);
   }
 
+  /** Device features, driver features, queue. */
+  get selectors(): [number, number, number] {
+    return [this.#deviceFeatureSelect, this.#driverFeatureSelect, this.#queueSelect];
+  }
+
+  set selectors([deviceFeatures, driverFeatures, queue]: readonly [number, number, number]) {
+    this.#deviceFeatureSelect = deviceFeatures;
+    this.#driverFeatureSelect = driverFeatures;
+    this.#queueSelect = queue & 0xffff;
+  }
+
   reset(): void {
     this.#deviceFeatureSelect = 0;
     this.#driverFeatureSelect = 0;

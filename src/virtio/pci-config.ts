@@ -97,6 +97,30 @@ export class PciConfigSpace {
     this.#watchers.push(watcher);
   }
 
+  /** A copy of all of it, as software last wrote it and the device last set it. */
+  get bytes(): Uint8Array {
+    return this.#bytes.slice();
+  }
+
+  /**
+   * Where the first byte is that `bytes`, another function's, can never have here; -1: nowhere. The
+   * status register is the device's own, and lives.
+   */
+  differs(bytes: Uint8Array): number {
+    return this.#bytes.findIndex((byte, at) => {
+      const fixed = at === PCI_STATUS || at === PCI_STATUS + 1 ? 0 : ~this.#writable[at]!;
+      return ((byte ^ bytes[at]!) & fixed & 0xff) !== 0;
+    });
+  }
+
+  /** Takes over what software can write. Nobody who watches is told. */
+  restore(bytes: Uint8Array): void {
+    for (let at = 0; at < PCI_CONFIG_SIZE; at++) {
+      const mask = this.#writable[at]!;
+      this.#bytes[at] = (this.#bytes[at]! & ~mask) | (bytes[at]! & mask);
+    }
+  }
+
   /** Function reset: all that software can write is 0. */
   clearWritable(): void {
     for (let i = 0; i < PCI_CONFIG_SIZE; i++) this.#bytes[i]! &= ~this.#writable[i]!;

@@ -30,6 +30,18 @@ export class PciInterrupts {
     this.#intx = intx;
   }
 
+  /** The ISR register, without reading it as a driver does. */
+  get isr(): number {
+    return this.#isr;
+  }
+
+  /** Interrupt status and line as they were saved. With MSI-X on, the line is never used. */
+  restore(isr: number, asserted: boolean): void {
+    this.#isr = isr;
+    this.#asserted = asserted && !this.msix?.enabled;
+    this.#updateLine();
+  }
+
   /** The interrupt status bit of PCI's status register: wanted, whether or not it is allowed. */
   get asserted(): boolean {
     return this.#asserted;

@@ -3,15 +3,12 @@
  * thread can post it to the thread that will serve the queue (design section 7). Addresses are
  * offsets into core memory.
  */
-export interface QueueConfig {
-  /** Number of the queue in its device. */
-  readonly index: number;
-  /** The queue's words (`QUEUE_*`). */
-  readonly queue: number;
+
+import type { RingConfig } from './data-plane.ts';
+
+export interface QueueConfig extends RingConfig {
   /** The backend's words (`BACKEND_*`). */
   readonly backend: number;
-  /** `SCRATCH_SIZE` bytes that only this queue's thread touches. */
-  readonly scratch: number;
   /** GET_ID's answer; what does not fit into 20 bytes of UTF-8 is cut off. */
   readonly serial: string;
   /** Range checks (BL-4): sectors and sizes are multiples of this, in bytes. */

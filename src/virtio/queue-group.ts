@@ -5,12 +5,14 @@
  */
 
 import type { EventNotifier } from '../aio/event-notifier.ts';
+import type { RingConfig } from './data-plane.ts';
 import type { MaybeLater } from './device-hooks.ts';
-import type { QueueConfig } from './queue-config.ts';
+import type { IoFailure } from './io-failure.ts';
+import type { Unfinished } from './unfinished.ts';
 
 /** Main's view of one queue. */
 export interface DeviceQueue {
-  readonly config: QueueConfig;
+  readonly config: RingConfig;
   /** Set by a kick and watched by the thread that serves the queue; null: it is served inline. */
   readonly host: EventNotifier | null;
   /** Set for an interrupt. Null: the thread that serves the queue tells the device by a call. */
@@ -27,6 +29,8 @@ export interface QueueListener {
   interrupt(index: number): void;
   /** The queue is broken until reset; told once or more. `cause`: what was thrown, if known. */
   broken(index: number, reason: number, cause: unknown): void;
+  /** A request failed; the error policy has decided (BB-19). Dropped if a reset came first. */
+  ioError(failure: IoFailure): void;
 }
 
 export interface QueueGroup {
@@ -38,6 +42,8 @@ export interface QueueGroup {
   attach(queues: readonly DeviceQueue[]): void;
   /** Listens no more. */
   detach(queues: readonly DeviceQueue[]): void;
+  /** Tells the device now of what the queues have completed: before they stop (HN-10, DP-13). */
+  deliver(queues: readonly DeviceQueue[]): void;
   /** The doorbell was rung. */
   kick(queue: DeviceQueue): void;
   /**
@@ -45,6 +51,26 @@ export interface QueueGroup {
    * promise that resolves when all are gone; the queues are as new then.
    */
   forget(queues: readonly DeviceQueue[]): MaybeLater;
-  /** After that, for all of its queues: gives everything back, the lane too. */
+  // ---- Requests that wait ---------------------------------------------------------------------
+
+  /** Each queue tries again what failed and was kept, in its own context (BL-16). */
+  restartFailed(queues: readonly DeviceQueue[]): void;
+  /** What is popped and in no lane; stopped or drained, or it is old news. */
+  unfinished(queues: readonly DeviceQueue[]): Promise<Unfinished[]>;
+  /** Popped requests that are to be served with the queue. Rejects with a RangeError. */
+  adopt(queue: DeviceQueue, heads: readonly number[]): Promise<void>;
+
+  // ---- Moves: `add`, then in a drained section `handOver` there, `take` here, `remove` there ----
+
+  /** Makes queues here too, which another group serves until `take`: all of them, or none. */
+  add(queues: readonly DeviceQueue[]): Promise<void>;
+  /** Lets go of queues: their words are not touched any more. All has been told by then. */
+  handOver(queues: readonly DeviceQueue[]): Promise<Unfinished[]>;
+  /** Serves queues that were added, with what waits in each. */
+  take(queues: readonly DeviceQueue[], unfinished: readonly Unfinished[]): Promise<void>;
+  /** Takes queues away that were added only, or handed over. */
+  remove(queues: readonly DeviceQueue[]): MaybeLater;
+
+  /** After `forget` for all queues that are left: gives everything back, the lane too. */
   close(): MaybeLater;
 }

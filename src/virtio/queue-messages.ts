@@ -6,11 +6,13 @@
 
 import type { BottomHalfHandle } from '../aio/bottom-half.ts';
 import type { EncodedError } from '../aio/thread-error.ts';
-import type { QueueConfig } from './queue-config.ts';
+import type { RingConfig } from './data-plane.ts';
+import type { IoFailure } from './io-failure.ts';
+import type { Unfinished } from './unfinished.ts';
 
 /** A queue, and core addresses of its notifiers, which are main's. */
 export interface PlacedQueue {
-  readonly config: QueueConfig;
+  readonly config: RingConfig;
   readonly host: number;
   readonly guest: number;
   /** And of its write log (WRITE_LOG_*); 0: it has none. */
@@ -19,9 +21,14 @@ export interface PlacedQueue {
 
 /** Payload of `create-queues`: all of them, or none. */
 export interface CreateQueues {
-  /** Core address of the lane's words. */
-  readonly lane: number;
+  /**
+   * What the queues are, and the core address of what they stand on there (`registerQueueKind`).
+   */
+  readonly kind: string;
+  readonly place: number;
   readonly queues: readonly PlacedQueue[];
+  /** Others serve them until `take-queues`. */
+  readonly asleep: boolean;
 }
 
 /** Answer to `create-queues`. */
@@ -35,11 +42,35 @@ export interface QueuesCreated {
  * - `attach-queues`: watch the host notifiers; all of them, or none (HN-4);
  * - `detach-queues`: watch them no more (HN-2);
  * - `forget-queues`: after main has quiesced them; answered when none has a request in flight;
- * - `close-queues`: after that.
+ * - `close-queues`: after that;
+ * - `restart-failed`: try again what the error policy has kept (BL-16);
+ * - `unfinished-requests`: answered with an `Unfinished` for each;
+ * - `hand-over-queues`: as that; the thread lets go of them. In a drained section.
  */
 export interface QueueList {
   readonly queues: readonly number[];
 }
+
+/** Payload of `take-queues`: the thread serves queues that were made asleep. */
+export interface TakeQueues extends QueueList {
+  readonly unfinished: readonly Unfinished[];
+}
+
+/** Payload of `adopt-requests`. */
+export interface AdoptRequests {
+  readonly queue: number;
+  readonly heads: readonly number[];
+}
+
+/** Payload of the event `io-error`. */
+export interface QueueIoError {
+  readonly queue: number;
+  /** QUEUE_EPOCH in which it happened. */
+  readonly epoch: number;
+  readonly failure: IoFailure;
+}
+
+export const IO_ERROR_EVENT = 'io-error';
 
 /** Payload of the event `queue-broken`. */
 export interface QueueBroken {
@@ -52,3 +83,8 @@ export interface QueueBroken {
 }
 
 export const QUEUE_BROKEN_EVENT = 'queue-broken';
+
+/** The payload for queues, as main knows them. */
+export function listOf(queues: readonly { readonly config: RingConfig }[]): QueueList {
+  return { queues: queues.map(({ config }) => config.queue) };
+}

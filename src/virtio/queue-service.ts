@@ -1,41 +1,45 @@
 /**
- * Queues of a thread that is not main: the services `create-queues`, `attach-queues`,
- * `detach-queues`, `forget-queues` and `close-queues`. Main's side is `remote-queues.ts`.
- * Importing this is enough; home thread of the context.
+ * Queues of a thread that is not main: the services of `queue-messages.ts`. Main's side is
+ * `remote-queues.ts`. Importing this is enough; home thread of the context.
  */
 
 import type { BottomHalf } from '../aio/bottom-half.ts';
 import { EventNotifier } from '../aio/event-notifier.ts';
 import { registerService, type ThreadHome } from '../aio/services.ts';
 import { encodeError } from '../aio/thread-error.ts';
-import { laneAt } from '../block/lane-service.ts';
 import { QUEUE_EPOCH } from '../layout.ts';
-import { BlkQueue, type BlkQueueEvents } from './blk-queue.ts';
+import './blk-kind.ts';
+import './scsi-kind.ts';
+import { type DataPlane, findQueueKind, type QueueEvents, type ServeQueue } from './data-plane.ts';
 import { HostNotifier } from './host-notifier.ts';
 import {
+  type AdoptRequests,
   type CreateQueues,
+  IO_ERROR_EVENT,
   type PlacedQueue,
   QUEUE_BROKEN_EVENT,
   type QueueBroken,
+  type QueueIoError,
   type QueueList,
   type QueuesCreated,
+  type TakeQueues,
 } from './queue-messages.ts';
+import type { Unfinished } from './unfinished.ts';
 import { WriteLog } from './write-log.ts';
 
 /** One queue of this thread's. */
 class Place {
-  readonly queue: BlkQueue;
+  readonly queue: DataPlane;
   readonly host: HostNotifier;
   readonly kick: BottomHalf;
   readonly #notifiers: readonly EventNotifier[];
 
-  constructor(thread: ThreadHome, lane: number, placed: PlacedQueue) {
+  constructor(thread: ThreadHome, serve: ServeQueue, placed: PlacedQueue, asleep: boolean) {
     const { core, context } = thread;
     const { config, host, guest } = placed;
     const kicked = EventNotifier.at(core, host, `kick ${config.index}`);
     const done = EventNotifier.at(core, guest, `interrupt ${config.index}`);
-    const events = eventsOf(thread, placed, done);
-    this.queue = new BlkQueue(config, core, context, laneAt(thread, lane), events);
+    this.queue = serve(config, eventsOf(thread, placed, done), asleep);
     try {
       this.kick = context.bottomHalf(`kick ${config.index}`, () => this.queue.kick());
     } catch (error) {
@@ -59,9 +63,10 @@ function eventsOf(
   thread: ThreadHome,
   { config, log }: PlacedQueue,
   guest: EventNotifier,
-): BlkQueueEvents {
+): QueueEvents {
   const { queue } = config;
   const writes = log === 0 ? null : new WriteLog(thread.core, log, queue);
+  const epoch = () => Atomics.load(thread.core.u32, (queue + QUEUE_EPOCH) >>> 2);
   return {
     onGuestWrite: writes?.add ?? null,
     onPushed: writes?.commit ?? null,
@@ -69,12 +74,16 @@ function eventsOf(
     broken: (_index, reason, cause) => {
       const broken: QueueBroken = {
         queue,
-        epoch: Atomics.load(thread.core.u32, (queue + QUEUE_EPOCH) >>> 2),
+        epoch: epoch(),
         reason,
         cause: cause === undefined ? null : encodeError(cause),
       };
       thread.post(QUEUE_BROKEN_EVENT, broken);
       guest.set();
+    },
+    ioError: (failure) => {
+      const failed: QueueIoError = { queue, epoch: epoch(), failure };
+      thread.post(IO_ERROR_EVENT, failed);
     },
   };
 }
@@ -119,11 +128,13 @@ function each<T>(list: readonly T[], step: (one: T) => void): void {
   if (errors.length > 0) throw errors[0];
 }
 
-function createQueues(thread: ThreadHome, { lane, queues }: CreateQueues): QueuesCreated {
+function createQueues(thread: ThreadHome, message: CreateQueues): QueuesCreated {
+  const { kind, place, queues, asleep } = message;
+  const serve = findQueueKind(kind)(thread, place);
   const places: Place[] = [];
   allOrNone(
     queues,
-    (placed) => places.push(new Place(thread, lane, placed)),
+    (placed) => places.push(new Place(thread, serve, placed, asleep)),
     () => places.pop()!.close(),
   );
   queues.forEach(({ config }, i) => {
@@ -132,9 +143,12 @@ function createQueues(thread: ThreadHome, { lane, queues }: CreateQueues): Queue
   return { kicks: places.map(({ kick }) => kick.handle) };
 }
 
+/** Kicks are asked for whether they are listened for here or come by a bottom half (HN-4, HN-8). */
 function attachQueues(thread: ThreadHome, list: QueueList): void {
+  const places = find(thread, list);
+  for (const { queue } of places) queue.setNotification(true);
   allOrNone(
-    find(thread, list),
+    places,
     ({ host }) => host.attach(),
     ({ host }) => host.detach(),
   );
@@ -152,6 +166,31 @@ async function forgetQueues(thread: ThreadHome, list: QueueList): Promise<void> 
   await Promise.all(find(thread, list).map(({ queue }) => queue.forget()));
 }
 
+function restartFailed(thread: ThreadHome, list: QueueList): void {
+  for (const { queue } of find(thread, list)) queue.restartFailed();
+}
+
+function unfinished(thread: ThreadHome, list: QueueList): Unfinished[] {
+  return find(thread, list).map(({ queue }) => queue.unfinished());
+}
+
+function adopt(thread: ThreadHome, { queue, heads }: AdoptRequests): void {
+  find(thread, { queues: [queue] })[0]!.queue.adopt(heads);
+}
+
+function handOver(thread: ThreadHome, list: QueueList): Unfinished[] {
+  return find(thread, list).map(({ host, queue }) => {
+    host.detach();
+    return queue.handOver();
+  });
+}
+
+function take(thread: ThreadHome, message: TakeQueues): void {
+  find(thread, message).forEach(({ queue }, i) => {
+    queue.take(message.unfinished[i]!);
+  });
+}
+
 function closeQueues(thread: ThreadHome, list: QueueList): void {
   const places = find(thread, list);
   for (const queue of list.queues) placesOf(thread).delete(queue);
@@ -163,3 +202,8 @@ registerService('attach-queues', attachQueues);
 registerService('detach-queues', detachQueues);
 registerService('forget-queues', forgetQueues);
 registerService('close-queues', closeQueues);
+registerService('restart-failed', restartFailed);
+registerService('unfinished-requests', unfinished);
+registerService('adopt-requests', adopt);
+registerService('hand-over-queues', handOver);
+registerService('take-queues', take);

@@ -62,6 +62,11 @@ export class QueueServing {
     if (this.#words.length === 0 || !this.#core.viewsDetach) this.#words = this.#core.i32;
   }
 
+  /** QUEUE_EPOCH as of the last `begin`. */
+  get epoch(): number {
+    return this.#epoch;
+  }
+
   /** Inside: may requests be taken? Pairs with `setRunning`. */
   get running(): boolean {
     return Atomics.load(this.#words, this.#running) === 1;

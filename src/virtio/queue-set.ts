@@ -1,204 +1,227 @@
 /**
- * All queues of a block device, each in the group of the thread that serves it. It owns their
- * memory and notifiers, and knows which may take requests. Main thread; the device's control plane
- * (`VirtioBlk`) is its only user.
+ * All queues of a device, each in the group of the thread that serves it. It owns their
+ * memory and notifiers, and knows which may take requests, and which are listened for. Main thread;
+ * the device's control plane (`VirtioBlk`, `VirtioScsi`) is its only user.
  */
 
 import type { AioContext } from '../aio/context.ts';
-import { EventNotifier } from '../aio/event-notifier.ts';
 import { Undo } from '../aio/undo.ts';
-import type { BlockBackend } from '../block/backend.ts';
 import type { Core } from '../engine/core.ts';
-import { createQueue } from '../engine/queue-memory.ts';
-import { WRITE_LOG_SIZE } from '../layout.ts';
-import { SECTOR_SHIFT } from '../spec.ts';
-import type { BlkSettings } from './blk-options.ts';
+import { createQueue, type QueueMemory } from '../engine/queue-memory.ts';
+import { QUEUE_INUSE } from '../layout.ts';
+import type { QueueBase, QueueSettings, RingConfig } from './data-plane.ts';
 import type { MaybeLater } from './device-hooks.ts';
+import { OwnedQueue } from './device-queue.ts';
 import { LocalQueues } from './local-queues.ts';
-import {
-  MERGE_SEGMENTS,
-  type QueueConfig,
-  REQUEST_SECTORS_MAX,
-  SCRATCH_SIZE,
-} from './queue-config.ts';
 import type { DeviceQueue, QueueGroup, QueueListener } from './queue-group.ts';
+import { type MovingQueues, type Place, QueueMove } from './queue-move.ts';
 import { awaitOutside, quiesceQueues, setRunning } from './queue-serving.ts';
 import { type QueueThread, RemoteQueues } from './remote-queues.ts';
 
-/** Who holds the threads and the main context, in their messages. */
-const USER = 'virtio-blk';
-
-export class QueueSet {
-  readonly queues: DeviceQueue[] = [];
+export class QueueSet<Config extends RingConfig = RingConfig> {
   readonly #core: Core;
   readonly #context: AioContext;
-  readonly #backend: BlockBackend;
-  readonly #settings: BlkSettings;
+  readonly #base: QueueBase<Config>;
+  readonly #settings: QueueSettings;
   readonly #listener: QueueListener;
-  /** By number of the queue. */
-  readonly #groups: (QueueGroup | undefined)[] = [];
-  readonly #attached = new Set<DeviceQueue>();
-  /** What `close` has to undo, in the order in which it was done. */
-  readonly #undo = new Undo();
+  readonly #memory: QueueMemory[] = [];
+  /** By number of the queue, as the next two. */
+  readonly #queues: OwnedQueue<Config>[] = [];
+  readonly #threads: Place[];
+  /** One for each thread that serves some; null is main. */
+  readonly #groups = new Map<Place, QueueGroup>();
+  /** Numbers of the queues that may take requests, and of those that are listened for. */
+  readonly #started = new Set<number>();
+  readonly #attached = new Set<number>();
   #holdsMain = false;
   /** Owners of the host notifiers beside us. */
   #grabs = 0;
+  #drained = false;
+  /** The last of the moves that were asked for; and whether queues change hands right now. */
+  #moves: Promise<void> = Promise.resolve();
+  #handingOver: Promise<void> | null = null;
 
   /** Memory, and the queues that main serves. If it throws, nothing is left behind. */
   constructor(
     core: Core,
     context: AioContext,
-    backend: BlockBackend,
-    settings: BlkSettings,
+    base: QueueBase<Config>,
+    settings: QueueSettings,
     listener: QueueListener,
   ) {
     this.#core = core;
     this.#context = context;
-    this.#backend = backend;
+    this.#base = base;
     this.#settings = settings;
     this.#listener = listener;
+    this.#threads = [...settings.threads];
     try {
-      for (let index = 0; index < settings.numQueues; index++) this.queues.push(this.#make(index));
+      for (const [index, thread] of this.#threads.entries()) {
+        this.#memory.push(createQueue(core, settings.queueSize, base.takesCommands(index)));
+        this.#queues.push(this.#make(index, thread));
+      }
       const own = this.#of(null);
-      if (own.length > 0) this.#serve(own);
+      if (own.length > 0) this.#groups.set(null, this.#openLocal(own, false));
     } catch (error) {
       this.closeNow();
       throw error;
     }
   }
 
-  #make(index: number): DeviceQueue {
-    const core = this.#core;
-    const { queueSize, threads, guestNotifier, ioeventfd, kick, onGuestWrite } = this.#settings;
-    const client = guestNotifier === 'client';
-    const remote = threads[index] != null;
-    const memory = createQueue(core, queueSize);
-    this.#undo.add(() => memory.free());
-    const scratch = this.#allocate(SCRATCH_SIZE);
-    const notifier = (what: string, needed: boolean) => {
-      if (!needed) return null;
-      const made = new EventNotifier(core, `virtio-blk ${what} ${index}`);
-      this.#undo.add(() => made.close());
-      return made;
-    };
-    return {
-      config: this.#config(index, memory.address, scratch),
-      host: notifier('kick', remote || client || (ioeventfd && kick === 'poll')),
-      guest: notifier('interrupt', remote || client),
-      log: remote && onGuestWrite ? this.#allocate(WRITE_LOG_SIZE) : 0,
-      features: 0,
-    };
+  get queues(): readonly OwnedQueue<Config>[] {
+    return this.#queues;
   }
 
-  #allocate(bytes: number): number {
-    const address = this.#core.allocate(bytes);
-    this.#undo.add(() => this.#core.free(address));
-    return address;
+  #make(
+    index: number,
+    thread: Place,
+    before: OwnedQueue<Config> | null = null,
+  ): OwnedQueue<Config> {
+    const place = { index, queue: this.#memory[index]!.address, remote: thread !== null };
+    return new OwnedQueue(this.#core, this.#base, this.#settings, place, before);
   }
 
-  #config(index: number, queue: number, scratch: number): QueueConfig {
-    const settings = this.#settings;
-    return {
-      index,
-      queue,
-      scratch,
-      backend: this.#backend.address,
-      serial: settings.serial,
-      logicalBlockSize: settings.logicalBlockSize,
-      maxDiscardSectors: settings.discard ? settings.maxDiscardSectors : 0,
-      maxWriteZeroesSectors: settings.writeZeroes ? settings.maxWriteZeroesSectors : 0,
-      requestMerging: settings.requestMerging,
-      mergeSegments: MERGE_SEGMENTS,
-      mergeBytes: REQUEST_SECTORS_MAX << SECTOR_SHIFT,
-    };
+  #of(thread: Place): OwnedQueue<Config>[] {
+    return this.#queues.filter((_, index) => this.#threads[index] === thread);
   }
 
-  #of(thread: QueueThread | null): DeviceQueue[] {
-    return this.queues.filter((_, index) => (this.#settings.threads[index] ?? null) === thread);
-  }
+  // ---- Groups ---------------------------------------------------------------------------------
 
-  #serve(queues: readonly DeviceQueue[]): void {
-    const lane = this.#backend.openLane(this.#context);
+  #openLocal(queues: readonly DeviceQueue[], asleep: boolean): QueueGroup {
     const { onGuestWrite } = this.#settings;
-    const core = this.#core;
-    this.#add(
-      queues,
-      new LocalQueues(core, this.#context, lane, queues, this.#listener, onGuestWrite),
-    );
+    const listener = this.#listener;
+    const place = this.#base.open();
+    return new LocalQueues(this.#context, place, queues, listener, onGuestWrite, asleep);
   }
 
-  #add(queues: readonly DeviceQueue[], group: QueueGroup): void {
-    for (const { config } of queues) this.#groups[config.index] = group;
-    this.#undo.add(() => group.close());
+  async #openOn(
+    thread: QueueThread,
+    queues: readonly DeviceQueue[],
+    asleep: boolean,
+  ): Promise<QueueGroup> {
+    const { onGuestWrite, guestNotifier } = this.#settings;
+    const undo = new Undo();
+    const { kind, user } = this.#base;
+    thread.ref(user);
+    undo.add(() => thread.unref(user));
+    try {
+      const place = await this.#base.openOn(thread);
+      undo.add(() => place.close());
+      const options = {
+        core: this.#core,
+        context: this.#context,
+        kind,
+        place,
+        thread,
+        listener: this.#listener,
+        onGuestWrite,
+        interrupts: guestNotifier === 'main',
+      };
+      return await RemoteQueues.create(options, queues, asleep);
+    } catch (error) {
+      await undo.all();
+      throw error;
+    }
+  }
+
+  async #closeGroup(thread: Place): Promise<void> {
+    const group = this.#groups.get(thread);
+    this.#groups.delete(thread);
+    try {
+      await group?.close();
+    } finally {
+      thread?.unref(this.#base.user);
+    }
   }
 
   /** Has each thread make its queues. If it rejects, close what there is. */
   async openThreads(): Promise<void> {
-    for (const thread of new Set(this.#settings.threads)) {
-      if (thread) await this.#openThread(thread);
-    }
-  }
-
-  async #openThread(thread: QueueThread): Promise<void> {
-    thread.ref(USER);
-    this.#undo.add(() => thread.unref(USER));
-    const queues = this.#of(thread);
-    const lane = await this.#backend.openLaneOn(thread);
-    try {
-      const group = await RemoteQueues.create({
-        core: this.#core,
-        context: this.#context,
-        lane,
-        thread,
-        queues,
-        listener: this.#listener,
-        onGuestWrite: this.#settings.onGuestWrite,
-        interrupts: this.#settings.guestNotifier === 'main',
-      });
-      this.#add(queues, group);
-    } catch (error) {
-      await lane.close();
-      throw error;
+    for (const thread of new Set(this.#threads)) {
+      if (thread) this.#groups.set(thread, await this.#openOn(thread, this.#of(thread), false));
     }
   }
 
   /** Gives everything back, whatever fails; then throws what failed first. Nothing is in flight. */
   async close(): Promise<void> {
+    await this.#moves;
     this.#hold(false);
-    await this.#undo.all();
+    const undo = this.#undo();
+    for (const thread of this.#groups.keys()) undo.add(() => this.#closeGroup(thread));
+    await undo.all();
   }
 
   /** As `close`, at once: before `openThreads`. */
   closeNow(): void {
-    this.#undo.now();
+    const undo = this.#undo();
+    const local = this.#groups.get(null);
+    if (local) undo.add(() => local.close());
+    undo.now();
+  }
+
+  /** What each queue has. */
+  #undo(): Undo {
+    const undo = new Undo();
+    for (const memory of this.#memory.splice(0)) undo.add(() => memory.free());
+    for (const queue of this.#queues) undo.add(() => queue.close());
+    return undo;
   }
 
   // ---- Start and stop -------------------------------------------------------------------------
 
-  /** Lets queues take requests. Their rings have been latched. */
+  /**
+   * Lets queues take requests. Their rings have been latched, so that a handler finds all (DP-14).
+   */
   start(indexes: readonly number[]): void {
-    const queues = indexes.map((index) => this.queues[index]!);
-    setRunning(this.#core, words(queues), true);
-    for (const one of queues) this.#attached.add(one);
-    if (this.#grabs === 0) this.#each(queues, (group, own) => group.attach(own));
+    setRunning(this.#core, this.#words(indexes), true);
+    for (const index of indexes) this.#started.add(index);
+    this.#listen();
     this.#hold(true);
   }
 
-  /** When this returns no requests are taken any more; those in flight go on. */
+  /**
+   * When this returns no requests are taken any more; those in flight go on. What was completed
+   * before has been told (DP-2, DP-13).
+   */
   stop(): void {
-    const queues = [...this.#attached];
-    setRunning(this.#core, words(queues), false);
-    const elsewhere = queues.filter(({ config: { index } }) => {
-      return this.#settings.threads[index] && !this.#groups[index]!.left;
+    const indexes = [...this.#started];
+    setRunning(this.#core, this.#words(indexes), false);
+    const elsewhere = indexes.filter((index) => {
+      return this.#threads[index] && !this.#groupOf(index).left;
     });
-    awaitOutside(this.#core, words(elsewhere));
-    this.#detach(queues);
+    awaitOutside(this.#core, this.#words(elsewhere));
+    this.#started.clear();
+    this.#listen();
+    this.#each(indexes, (group, own) => group.deliver(own));
     this.#hold(false);
   }
 
-  #detach(queues: readonly DeviceQueue[]): void {
-    const attached = queues.filter((one) => this.#attached.delete(one));
-    if (this.#grabs === 0) this.#each(attached, (group, own) => group.detach(own));
+  /**
+   * Queues are listened for while they are started, unless somebody else listens or the disk is
+   * drained; so neither a start nor a stop inside a drained section does it, nor anything twice
+   * (DP-3, DP-4). One message for each thread (HN-5).
+   */
+  #listen(): void {
+    const wanted = this.#grabs === 0 && !this.#drained ? this.#started : new Set<number>();
+    const gone = [...this.#attached].filter((index) => !wanted.has(index));
+    const fresh = [...wanted].filter((index) => !this.#attached.has(index));
+    this.#attached.clear();
+    for (const index of wanted) this.#attached.add(index);
+    this.#each(gone, (group, own) => group.detach(own));
+    this.#each(fresh, (group, own) => group.attach(own));
+  }
+
+  /**
+   * For the backend: its gate has closed. What a handler that still runs submits is parked (DP-5).
+   */
+  drainedBegin(): void {
+    this.#drained = true;
+    this.#listen();
+  }
+
+  /** For the backend: its gate is open. */
+  drainedEnd(): void {
+    this.#drained = false;
+    this.#listen();
   }
 
   /**
@@ -206,18 +229,23 @@ export class QueueSet {
    * the doorbell are served without (HN-7).
    */
   grab(): void {
-    if (this.#grabs++ > 0) return;
-    this.#each([...this.#attached], (group, own) => group.detach(own));
+    this.#grabs++;
+    this.#listen();
   }
 
   release(): void {
     if (this.#grabs === 0) throw new Error('host notifiers were released without being grabbed');
-    if (--this.#grabs > 0) return;
-    this.#each([...this.#attached], (group, own) => group.attach(own));
+    this.#grabs--;
+    this.#listen();
   }
 
   kick(index: number): void {
-    this.#groups[index]!.kick(this.queues[index]!);
+    this.#groupOf(index).kick(this.#queues[index]!);
+  }
+
+  /** Throws from inside a queue's own driver: then none can be disabled. */
+  checkOutside(): void {
+    this.#each(this.#all, (group, own) => group.checkOutside(own));
   }
 
   /**
@@ -226,45 +254,158 @@ export class QueueSet {
    * then. Throws, and has done nothing, from inside a queue's own driver.
    */
   disable(indexes: readonly number[]): MaybeLater {
-    const queues = indexes.map((index) => this.queues[index]!);
-    this.#each(queues, (group, own) => group.checkOutside(own));
-    setRunning(this.#core, words(queues), false);
-    this.#detach(queues);
-    const left = queues.filter((one) => this.#groups[one.config.index]!.left);
-    const gone = new Set(words(left));
-    quiesceQueues(this.#core, words(queues), (queue) => gone.has(queue));
-    const later: Promise<void>[] = [];
-    this.#each(queues, (group, own) => {
+    this.#each(indexes, (group, own) => group.checkOutside(own));
+    setRunning(this.#core, this.#words(indexes), false);
+    for (const index of indexes) this.#started.delete(index);
+    this.#listen();
+    const gone = new Set(this.#words(indexes.filter((index) => this.#groupOf(index).left)));
+    quiesceQueues(this.#core, this.#words(indexes), (queue) => gone.has(queue));
+    const handingOver = this.#handingOver;
+    const waits = handingOver ? indexes.filter((index) => this.#isBusy(index)) : [];
+    const later = this.#forget(indexes.filter((index) => !waits.includes(index)));
+    if (waits.length > 0) later.push(handingOver!.then(() => Promise.all(this.#forget(waits))));
+    if (later.length > 0) return Promise.all(later).then(() => {});
+  }
+
+  #forget(indexes: readonly number[]): Promise<unknown>[] {
+    const later: Promise<unknown>[] = [];
+    this.#each(indexes, (group, own) => {
       const forgotten = group.forget(own);
       if (forgotten) later.push(forgotten);
     });
-    if (later.length > 0) return Promise.all(later).then(() => {});
+    return later;
+  }
+
+  /** Has it popped what it has not pushed? */
+  #isBusy(index: number): boolean {
+    const { u32 } = this.#core;
+    return Atomics.load(u32, (this.#memory[index]!.address + QUEUE_INUSE) >>> 2) !== 0;
+  }
+
+  // ---- Requests that wait ---------------------------------------------------------------------
+
+  /** Tells the device now of all that the queues have completed. */
+  deliver(): void {
+    this.#each(this.#all, (group, own) => group.deliver(own));
+  }
+
+  /** Has each queue try again, in its context, what the error policy has kept (BL-16). */
+  restartFailed(): void {
+    const restart = () => {
+      this.#each(this.#all, (group, own) => group.restartFailed(own));
+    };
+    if (this.#handingOver) void this.#handingOver.then(restart);
+    else restart();
+  }
+
+  /**
+   * Heads of the requests that were popped and not answered, by number of the queue, oldest first;
+   * stopped and drained, so that none is in a lane. What the error policy has kept comes first.
+   * When it resolves, all of what other threads have posted before has been heard.
+   */
+  async unfinished(): Promise<number[][]> {
+    await this.#moves;
+    const heads: number[][] = [];
+    const asked: Promise<void>[] = [];
+    this.#each(this.#all, (group, own) => {
+      const put = async () => {
+        for (const [i, { failed, parked }] of (await group.unfinished(own)).entries()) {
+          heads[own[i]!.config.index] = [...failed, ...parked];
+        }
+      };
+      asked.push(put());
+    });
+    await Promise.all(asked);
+    return heads;
+  }
+
+  /**
+   * Popped requests of a queue, by head, oldest first: they are served when it runs, before new
+   * ones. Rejects with a RangeError if one is not popped, or waits already.
+   */
+  async adopt(index: number, heads: readonly number[]): Promise<void> {
+    await this.#moves;
+    await this.#groupOf(index).adopt(this.#queues[index]!, heads);
+  }
+
+  // ---- Moves ----------------------------------------------------------------------------------
+
+  /**
+   * Has other threads serve the queues: `threads` by number of the queue, null for main. At any
+   * time, with requests in flight. Rejects if one of them refuses; then nothing has changed. It
+   * also rejects, and all queues have moved, with what fails when what they have left is closed.
+   */
+  move(threads: readonly Place[]): Promise<void> {
+    const moved = this.#moves.then(() => this.#move(threads));
+    this.#moves = moved.catch(() => {});
+    return moved;
+  }
+
+  async #move(threads: readonly Place[]): Promise<void> {
+    if (this.#memory.length === 0) throw new Error('the device is closed');
+    const indexes = this.#all.filter((i) => threads[i] !== this.#threads[i]);
+    if (indexes.length === 0) return;
+    const set: MovingQueues<Config> = {
+      core: this.#core,
+      gate: this.#base.gate,
+      queues: this.#queues,
+      threads: this.#threads,
+      groups: this.#groups,
+      make: (index, thread, before) => this.#make(index, thread, before),
+      open: async (thread, queues) => {
+        return thread ? this.#openOn(thread, queues, true) : this.#openLocal(queues, true);
+      },
+      close: (thread) => this.#closeGroup(thread),
+      handingOver: (over) => {
+        this.#handingOver = over;
+      },
+    };
+    const move = new QueueMove(set, new Map(indexes.map((index) => [index, threads[index]!])));
+    await move.prepare();
+    try {
+      await move.swap();
+    } finally {
+      this.#handingOver = null;
+    }
+    this.#hold(this.#started.size > 0);
+    await move.finish();
+  }
+
+  // ---- All of them ----------------------------------------------------------------------------
+
+  get #all(): number[] {
+    return [...this.#queues.keys()];
+  }
+
+  #groupOf(index: number): QueueGroup {
+    return this.#groups.get(this.#threads[index]!)!;
+  }
+
+  #words(indexes: readonly number[]): number[] {
+    return indexes.map((index) => this.#memory[index]!.address);
   }
 
   /** Calls `step` for each group that has some of the queues, with those. */
   #each(
-    queues: readonly DeviceQueue[],
+    indexes: readonly number[],
     step: (group: QueueGroup, own: readonly DeviceQueue[]) => void,
   ): void {
-    const groupOf = (one: DeviceQueue) => this.#groups[one.config.index];
-    for (const group of new Set(queues.map(groupOf))) {
-      if (group)
-        step(
-          group,
-          queues.filter((one) => groupOf(one) === group),
-        );
+    const groups = new Map<QueueGroup, DeviceQueue[]>();
+    for (const index of indexes) {
+      const group = this.#groupOf(index);
+      const own = groups.get(group) ?? [];
+      own.push(this.#queues[index]!);
+      groups.set(group, own);
     }
+    for (const [group, own] of groups) step(group, own);
   }
 
   /** What another thread finishes is told here: the process must live on to hear it. */
   #hold(on: boolean): void {
-    if (on === this.#holdsMain || !this.#settings.threads.some((thread) => thread)) return;
+    on &&= this.#threads.some((thread) => thread);
+    if (on === this.#holdsMain) return;
     this.#holdsMain = on;
     if (on) this.#context.ref();
     else this.#context.unref();
   }
-}
-
-function words(queues: readonly DeviceQueue[]): number[] {
-  return queues.map(({ config }) => config.queue);
 }

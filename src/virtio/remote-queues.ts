@@ -7,10 +7,7 @@
 
 import type { BottomHalfHandle } from '../aio/bottom-half.ts';
 import { scheduleRemote } from '../aio/bottom-half.ts';
-import type { AioContext } from '../aio/context.ts';
 import { type EncodedError, reviveError } from '../aio/thread-error.ts';
-import type { LaneThread, RemoteLane } from '../block/backend.ts';
-import type { Core } from '../engine/core.ts';
 import {
   BROKEN_ENGINE,
   QUEUE_BROKEN,
@@ -19,50 +16,24 @@ import {
   QUEUE_INUSE,
   QUEUE_SERVING,
 } from '../layout.ts';
-import type { GuestWriteListener } from './blk-options.ts';
 import type { MaybeLater } from './device-hooks.ts';
-import type { DeviceQueue, QueueGroup, QueueListener } from './queue-group.ts';
+import type { DeviceQueue, QueueGroup } from './queue-group.ts';
 import {
+  type AdoptRequests,
   type CreateQueues,
+  IO_ERROR_EVENT,
+  listOf,
   QUEUE_BROKEN_EVENT,
   type QueueBroken,
-  type QueueList,
+  type QueueIoError,
   type QueuesCreated,
+  type TakeQueues,
 } from './queue-messages.ts';
+import type { Doorbell, RemoteQueuesOptions } from './remote-doorbell.ts';
+import type { Unfinished } from './unfinished.ts';
 import { WriteLogReader } from './write-log.ts';
 
-/** What queues need of the thread that serves them: an `IOThread`. */
-export interface QueueThread extends LaneThread {
-  /** Calls `listener` with what the thread posts; returns what removes it. */
-  on<T>(event: string, listener: (payload: T) => void): () => void;
-}
-
-/** How a kick reaches the thread. */
-interface Doorbell {
-  readonly kick: BottomHalfHandle;
-  /** The attach that it waits for, or that was the last to succeed; 0: detached. */
-  attempt: number;
-  /** The thread watches the host notifier. */
-  watched: boolean;
-  /** QUEUE_INTERRUPTS when last looked at. */
-  interrupts: number;
-  /** Holds the used index back until the device has heard what was written. */
-  readonly writes: WriteLogReader | null;
-}
-
-export interface RemoteQueuesOptions {
-  readonly core: Core;
-  readonly context: AioContext;
-  readonly lane: RemoteLane;
-  readonly thread: QueueThread;
-  /** All have both notifiers. */
-  readonly queues: readonly DeviceQueue[];
-  readonly listener: QueueListener;
-  /** For queues that have a write log. */
-  readonly onGuestWrite: GuestWriteListener | null;
-  /** Watch the guest notifiers here; if not, a client does. */
-  readonly interrupts: boolean;
-}
+export type { QueueThread } from './remote-doorbell.ts';
 
 export class RemoteQueues implements QueueGroup {
   readonly #options: RemoteQueuesOptions;
@@ -74,47 +45,76 @@ export class RemoteQueues implements QueueGroup {
   #death: unknown;
 
   /**
-   * Has the thread make the queues, and takes the lane over. Rejects with what the thread throws,
-   * or with a RangeError if main's context has no room for the guest notifiers; then nothing of
-   * the queues is left behind, and the lane is the caller's.
+   * Takes the place over, has the thread make the queues, all of which have both notifiers, and
+   * serves them, unless they are `asleep` until `take`. Rejects with what the thread throws, or
+   * with a RangeError if main's context has no room for the guest notifiers; then nothing of the
+   * queues is left behind, and the place is the caller's.
    */
-  static async create(options: RemoteQueuesOptions): Promise<RemoteQueues> {
-    const { thread, lane, queues } = options;
-    const message: CreateQueues = {
-      lane: lane.address,
-      queues: queues.map(({ config, host, guest, log }) => {
-        return { config, host: host!.address, guest: guest!.address, log };
-      }),
-    };
-    const { kicks } = (await thread.call('create-queues', message)) as QueuesCreated;
-    const group = new RemoteQueues(options, kicks);
+  static async create(
+    options: RemoteQueuesOptions,
+    queues: readonly DeviceQueue[],
+    asleep = false,
+  ): Promise<RemoteQueues> {
+    const group = new RemoteQueues(options);
     try {
-      group.#watch();
+      await group.#make(queues, asleep);
     } catch (error) {
-      await group.#closeQueues();
+      group.#endListening();
       throw error;
     }
     return group;
   }
 
-  private constructor(options: RemoteQueuesOptions, kicks: readonly BottomHalfHandle[]) {
-    const { core, thread, queues, listener, onGuestWrite } = options;
+  private constructor(options: RemoteQueuesOptions) {
+    const { thread } = options;
     this.#options = options;
-    queues.forEach((one, i) => {
-      const kick = kicks[i]!;
-      const { log, config } = one;
-      const held = log !== 0 && onGuestWrite;
-      const writes = held ? new WriteLogReader(core, log, config.queue, onGuestWrite) : null;
-      this.#doorbells.set(one, { kick, attempt: 0, watched: false, interrupts: 0, writes });
-    });
     this.#deaf = [
       thread.on<QueueBroken>(QUEUE_BROKEN_EVENT, (broken) => this.#told(broken)),
-      thread.on<Error>('died', (error) => {
-        this.#left = true;
-        this.#death = error;
-        listener.broken(queues[0]!.config.index, BROKEN_ENGINE, error);
-      }),
+      thread.on<QueueIoError>(IO_ERROR_EVENT, (failed) => this.#failed(failed)),
+      thread.on<Error>('died', (error) => this.#died(error)),
     ];
+  }
+
+  #died(error: Error): void {
+    this.#left = true;
+    this.#death = error;
+    this.#tellOfDeath();
+  }
+
+  #tellOfDeath(): void {
+    const first = this.#queues.find((one) => this.#get(one).awake);
+    if (first) this.#options.listener.broken(first.config.index, BROKEN_ENGINE, this.#death);
+  }
+
+  /** All or none. */
+  async #make(queues: readonly DeviceQueue[], asleep: boolean): Promise<void> {
+    const { thread, kind, place } = this.#options;
+    const message: CreateQueues = {
+      kind,
+      place: place.address,
+      queues: queues.map(({ config, host, guest, log }) => {
+        return { config, host: host!.address, guest: guest!.address, log };
+      }),
+      asleep,
+    };
+    const { kicks } = (await thread.call('create-queues', message)) as QueuesCreated;
+    queues.forEach((one, i) => {
+      this.#doorbells.set(one, this.#doorbell(one, kicks[i]!, !asleep));
+    });
+    try {
+      this.#watch(queues);
+    } catch (error) {
+      for (const one of queues) this.#doorbells.delete(one);
+      await this.#closeQueues(queues);
+      throw error;
+    }
+  }
+
+  #doorbell({ log, config }: DeviceQueue, kick: BottomHalfHandle, awake: boolean): Doorbell {
+    const { core, onGuestWrite } = this.#options;
+    const held = log !== 0 && onGuestWrite;
+    const writes = held ? new WriteLogReader(core, log, config.queue, onGuestWrite) : null;
+    return { kick, attempt: 0, watched: false, interrupts: 0, awake, writes };
   }
 
   get left(): boolean {
@@ -131,7 +131,7 @@ export class RemoteQueues implements QueueGroup {
    */
   attach(queues: readonly DeviceQueue[]): void {
     if (this.#left) {
-      this.#options.listener.broken(queues[0]!.config.index, BROKEN_ENGINE, this.#death);
+      this.#tellOfDeath();
       return;
     }
     const attempt = ++this.#attempts;
@@ -162,7 +162,6 @@ export class RemoteQueues implements QueueGroup {
     this.#post('detach-queues', queues).catch((error) => {
       if (!this.#left) console.warn(`vblk: detach of queues: ${(error as Error).message}`);
     });
-    for (const one of queues) this.#deliver(one); // HN-10
   }
 
   kick(one: DeviceQueue): void {
@@ -175,8 +174,8 @@ export class RemoteQueues implements QueueGroup {
   // ---- Interrupts -----------------------------------------------------------------------------
 
   /** All or none (HN-12). */
-  #watch(): void {
-    const { context, queues, interrupts } = this.#options;
+  #watch(queues: readonly DeviceQueue[]): void {
+    const { context, interrupts } = this.#options;
     if (!interrupts) return;
     let watched = 0;
     try {
@@ -191,18 +190,24 @@ export class RemoteQueues implements QueueGroup {
   }
 
   /** What was set before the handler went is delivered (HN-10). */
-  #unwatch(): void {
-    const { context, queues, interrupts } = this.#options;
+  #unwatch(queues: readonly DeviceQueue[]): void {
+    const { context, interrupts } = this.#options;
     if (!interrupts) return;
-    for (const one of queues) {
-      context.setHandler(one.guest!, null);
-      this.#deliver(one);
-    }
+    for (const one of queues) context.setHandler(one.guest!, null);
+    this.deliver(queues);
   }
 
-  /** An interrupt that has no handler any more. Of what broke, the message tells. */
-  #deliver(one: DeviceQueue): void {
-    if (this.#options.interrupts && one.guest!.testAndClear()) this.#interrupt(one);
+  /**
+   * What was pushed counts, whether the thread has set the notifier for it yet or is about to: the
+   * handler then finds that it was told. Of what broke, the message tells.
+   */
+  deliver(queues: readonly DeviceQueue[]): void {
+    if (!this.#options.interrupts) return;
+    for (const one of queues) {
+      if (!this.#get(one).awake) continue;
+      one.guest!.testAndClear();
+      this.#interrupt(one);
+    }
   }
 
   /** The thread sets the notifier for interrupts, and once when a queue breaks. */
@@ -227,11 +232,21 @@ export class RemoteQueues implements QueueGroup {
 
   /** Ignored if the queue was reset since. */
   #told({ queue, epoch, cause }: QueueBroken): void {
-    const { queues, listener } = this.#options;
-    const one = queues.find(({ config }) => config.queue === queue);
-    if (!one || this.#word(one, QUEUE_EPOCH) !== epoch) return;
+    const { listener } = this.#options;
+    const one = this.#find(queue, epoch);
+    if (!one) return;
     const broken = this.#word(one, QUEUE_BROKEN);
     if (broken !== 0) listener.broken(one.config.index, broken, revived(cause));
+  }
+
+  #failed({ queue, epoch, failure }: QueueIoError): void {
+    if (this.#find(queue, epoch)) this.#options.listener.ioError(failure);
+  }
+
+  /** None if it is no queue of ours, or was reset since `epoch`. */
+  #find(queue: number, epoch: number): DeviceQueue | undefined {
+    const one = this.#queues.find(({ config }) => config.queue === queue);
+    return one && this.#word(one, QUEUE_EPOCH) === epoch ? one : undefined;
   }
 
   // ---- The end of requests, and of the queues -------------------------------------------------
@@ -241,9 +256,12 @@ export class RemoteQueues implements QueueGroup {
     const busy = queues.filter((one) => !this.#left && this.#word(one, QUEUE_INUSE) !== 0);
     for (const one of queues) if (!busy.includes(one)) this.#renew(one);
     if (busy.length === 0) return;
-    return this.#post('forget-queues', busy).catch(() => {
-      for (const one of busy) this.#renew(one); // its thread has died
-    });
+    return this.#post('forget-queues', busy).then(
+      () => {},
+      () => {
+        for (const one of busy) this.#renew(one); // its thread has died
+      },
+    );
   }
 
   #renew(one: DeviceQueue): void {
@@ -251,28 +269,99 @@ export class RemoteQueues implements QueueGroup {
     const { queue } = one.config;
     if (this.#left) Atomics.store(core.i32, (queue + QUEUE_SERVING) >>> 2, 0);
     core.engine.queueReset(queue);
-    this.#options.core.engine.notifierTestAndClear(one.guest!.address);
+    one.guest!.testAndClear();
+    this.#get(one).interrupts = this.#word(one, QUEUE_INTERRUPTS_LO);
   }
 
   async close(): Promise<void> {
-    await this.#closeQueues();
-    this.#unwatch();
-    await this.#options.lane.close();
+    const queues = this.#queues;
+    this.#endListening();
+    await this.#closeQueues(queues);
+    this.#unwatch(queues);
+    await this.#options.place.close();
   }
 
-  async #closeQueues(): Promise<void> {
+  #endListening(): void {
     for (const remove of this.#deaf) remove();
-    if (this.#left) return;
+  }
+
+  async #closeQueues(queues: readonly DeviceQueue[]): Promise<void> {
+    if (this.#left || queues.length === 0) return;
     try {
-      await this.#post('close-queues', this.#options.queues);
+      await this.#post('close-queues', queues);
     } catch (error) {
-      if ((error as { code?: unknown }).code !== 'EOWNERDEAD') throw error;
+      if (!isDeath(error)) throw error;
     }
   }
 
-  async #post(service: string, queues: readonly DeviceQueue[]): Promise<void> {
-    const list: QueueList = { queues: queues.map(({ config }) => config.queue) };
-    await this.#options.thread.call(service, list);
+  // ---- Requests that wait ---------------------------------------------------------------------
+
+  restartFailed(queues: readonly DeviceQueue[]): void {
+    this.#post('restart-failed', queues).catch((error) => {
+      if (!this.#left) console.warn(`vblk: restart of requests: ${(error as Error).message}`);
+    });
+  }
+
+  async unfinished(queues: readonly DeviceQueue[]): Promise<Unfinished[]> {
+    return (await this.#post('unfinished-requests', queues)) as Unfinished[];
+  }
+
+  async adopt(one: DeviceQueue, heads: readonly number[]): Promise<void> {
+    const message: AdoptRequests = { queue: one.config.queue, heads };
+    await this.#options.thread.call('adopt-requests', message);
+  }
+
+  // ---- Moves ----------------------------------------------------------------------------------
+
+  add(queues: readonly DeviceQueue[]): Promise<void> {
+    return this.#make(queues, true);
+  }
+
+  /** A thread that has died has broken the device; its requests are gone with it. */
+  async handOver(queues: readonly DeviceQueue[]): Promise<Unfinished[]> {
+    try {
+      return (await this.#post('hand-over-queues', queues)) as Unfinished[];
+    } catch (error) {
+      if (!isDeath(error)) throw error;
+    }
+    await this.#options.thread.ended;
+    return queues.map((one) => {
+      Atomics.store(this.#options.core.i32, (one.config.queue + QUEUE_SERVING) >>> 2, 0);
+      return { epoch: this.#word(one, QUEUE_EPOCH), failed: [], parked: [] };
+    });
+  }
+
+  async take(queues: readonly DeviceQueue[], unfinished: readonly Unfinished[]): Promise<void> {
+    for (const one of queues) {
+      const doorbell = this.#get(one);
+      doorbell.awake = true;
+      doorbell.interrupts = this.#word(one, QUEUE_INTERRUPTS_LO);
+      doorbell.writes?.begin();
+    }
+    if (this.#left) this.#tellOfDeath();
+    const message: TakeQueues = { ...listOf(queues), unfinished };
+    try {
+      await this.#options.thread.call('take-queues', message);
+    } catch (error) {
+      if (!isDeath(error)) throw error; // of that, the event tells
+    }
+  }
+
+  /** All that was completed here has been told when this returns. */
+  remove(queues: readonly DeviceQueue[]): Promise<void> {
+    this.#unwatch(queues);
+    for (const one of queues) this.#doorbells.delete(one);
+    return this.#closeQueues(queues);
+  }
+
+  // ---- Words and messages ---------------------------------------------------------------------
+
+  get #queues(): DeviceQueue[] {
+    return [...this.#doorbells.keys()];
+  }
+
+  #post(service: string, queues: readonly DeviceQueue[]): Promise<unknown> {
+    return this.#options.thread.call(service, listOf(queues));
   }
 
   #word(one: DeviceQueue, field: number): number {
@@ -286,4 +375,8 @@ export class RemoteQueues implements QueueGroup {
 
 function revived(cause: EncodedError | null): unknown {
   return cause === null ? undefined : reviveError(cause);
+}
+
+function isDeath(error: unknown): boolean {
+  return (error as { code?: unknown }).code === 'EOWNERDEAD';
 }

@@ -11,45 +11,47 @@ import { Undo } from '../aio/undo.ts';
 import type { BlockBackend } from '../block/backend.ts';
 import { OptionError } from '../block/error.ts';
 import type { Core } from '../engine/core.ts';
-import {
-  BACKEND_BLOCK_SECTORS,
-  BACKEND_CAPACITY_HI,
-  BACKEND_CAPACITY_LO,
-  QUEUE_F_EVENT_IDX,
-  QUEUE_F_HELD,
-  QUEUE_F_INDIRECT,
-  QUEUE_F_NOTIFY_ON_EMPTY,
-} from '../layout.ts';
+import { BACKEND_BLOCK_SECTORS, BACKEND_CAPACITY_HI, BACKEND_CAPACITY_LO } from '../layout.ts';
 import {
   SECTOR_SHIFT,
   VIRTIO_BLK_F_CONFIG_WCE,
   VIRTIO_BLK_F_FLUSH,
   VIRTIO_BLK_F_SCSI,
-  VIRTIO_F_EVENT_IDX,
-  VIRTIO_F_INDIRECT_DESC,
-  VIRTIO_F_NOTIFY_ON_EMPTY,
   VIRTIO_ID_BLOCK,
 } from '../spec.ts';
-import { BlkConfig, blkFeatures, CONFIG_FIELDS, CONFIG_WRITEBACK } from './blk-config.ts';
-import { type BlkSettings, readBlkOptions, type VirtioBlkOptions } from './blk-options.ts';
+import {
+  BLK_FEATURES_HIGH,
+  BlkConfig,
+  blkFeatures,
+  CONFIG_FIELDS,
+  CONFIG_WRITEBACK,
+} from './blk-config.ts';
+import { blkQueueBase } from './blk-kind.ts';
+import {
+  type BlkSettings,
+  readBlkOptions,
+  threadsForMapping,
+  type VirtioBlkOptions,
+} from './blk-options.ts';
 import type { Width } from './config-space.ts';
-import { VirtioDevice } from './device.ts';
 import type { MaybeLater } from './device-hooks.ts';
+import { joinMachine } from './device-machine.ts';
 import type { FeatureWords } from './feature-bits.ts';
 import type { QueueConfig } from './queue-config.ts';
+import { QueueDevice } from './queue-device.ts';
 import { QueueSet } from './queue-set.ts';
+import type { MappingOptions } from './vq-mapping.ts';
 
 export type { VirtioBlkOptions } from './blk-options.ts';
 
-export class VirtioBlk extends VirtioDevice {
+export class VirtioBlk extends QueueDevice<QueueConfig> {
   readonly backend: BlockBackend;
   readonly settings: BlkSettings;
-  /** What the engine, a driver or a thread threw when a queue broke with BROKEN_ENGINE. */
-  brokenCause: unknown;
-
+  /** Its name in the tree of devices, for events. */
+  readonly path: string;
   readonly #config: BlkConfig;
   readonly #features: FeatureWords;
-  readonly #queues: QueueSet;
+  protected readonly queueSet: QueueSet<QueueConfig>;
   /** The backend's write cache as it was: reset and close bring it back. */
   readonly #writeCache: boolean;
   /** Sectors as the driver is told: changes together with the generation (VC-5). */
@@ -72,7 +74,7 @@ export class VirtioBlk extends VirtioDevice {
   ): Promise<VirtioBlk> {
     const device = new VirtioBlk(core, context, backend, options, true);
     try {
-      await device.#queues.openThreads();
+      await device.queueSet.openThreads();
     } catch (error) {
       await device.#unrealize();
       throw error;
@@ -105,16 +107,16 @@ export class VirtioBlk extends VirtioDevice {
     super(core, context, { deviceId: VIRTIO_ID_BLOCK, queues, queueSize, legacyEndian });
     this.backend = backend;
     this.settings = settings;
+    this.path = settings.machine?.devicePath(settings.id) ?? '';
     this.#config = new BlkConfig(settings);
-    this.#features = { lo: blkFeatures(settings, backend), hi: 0 };
+    this.#features = { lo: blkFeatures(settings, backend), hi: BLK_FEATURES_HIGH };
     this.#writeCache = backend.writeCache;
     this.#capacity = this.#readCapacity();
-    this.#queues = new QueueSet(core, context, backend, settings, {
+    const base = blkQueueBase(core, context, backend, settings);
+    this.queueSet = new QueueSet(core, context, base, settings, {
       interrupt: (index) => this.interruptQueue(index),
-      broken: (_index, reason, cause) => {
-        this.brokenCause ??= cause;
-        this.needsReset(reason);
-      },
+      broken: (_index, reason, cause) => this.queueBroke(reason, cause),
+      ioError: (failure) => backend.ioError(failure, this.path),
     });
     this.#realize();
   }
@@ -131,6 +133,12 @@ export class VirtioBlk extends VirtioDevice {
     const announce = () => resized.schedule();
     backend.onResize.add(announce);
     this.#undo.add(() => backend.onResize.delete(announce));
+    backend.setDevOps(this.queueSet); // DP-4
+    this.#undo.add(() => backend.setDevOps(null));
+    if (settings.machine) {
+      backend.enableIostatus();
+      this.#undo.add(joinMachine(settings.machine, 'virtio-blk', this, this.queueSet));
+    }
   }
 
   /** A resize may be announced from anywhere; the driver is told from the main context (BL-18). */
@@ -142,7 +150,7 @@ export class VirtioBlk extends VirtioDevice {
       });
     } catch (error) {
       this.#undo.now();
-      this.#queues.closeNow();
+      this.queueSet.closeNow();
       throw error;
     }
   }
@@ -150,7 +158,7 @@ export class VirtioBlk extends VirtioDevice {
   /** Undoes what was done, the last first. Nothing is in flight. */
   #unrealize(): Promise<void> {
     this.#undo.now();
-    return this.#queues.close();
+    return this.queueSet.close();
   }
 
   /**
@@ -171,36 +179,21 @@ export class VirtioBlk extends VirtioDevice {
   }
 
   async #close(): Promise<void> {
-    this.reset();
+    this.retire();
     await this.idle();
     await this.#unrealize();
-  }
-
-  /** What each queue's data plane was built from. */
-  get queueConfigs(): readonly QueueConfig[] {
-    return this.#queues.queues.map(({ config }) => config);
-  }
-
-  /**
-   * Core addresses of each queue's notifiers, 0 for one that it has not: who sets `host` has kicked
-   * the queue; `guest` is set for interrupts, and when the queue breaks.
-   */
-  get queueNotifiers(): readonly { readonly host: number; readonly guest: number }[] {
-    return this.#queues.queues.map(({ host, guest }) => {
-      return { host: host?.address ?? 0, guest: guest?.address ?? 0 };
-    });
+    const { id, machine } = this.settings;
+    const device = id === undefined ? {} : { device: id };
+    machine?.events.emit('DEVICE_DELETED', { ...device, path: this.path });
   }
 
   /**
-   * Takes the host notifiers over from the threads that serve the queues, until `releaseNotifiers`;
-   * counted. Survives resets. QEMU: `virtio_bus_grab_ioeventfd`.
+   * Has other threads serve the queues, as the options of the same names say; with neither of them,
+   * main does. At any time, also under load. Rejects with an OptionError, or with what a thread
+   * throws; then nothing has changed.
    */
-  grabNotifiers(): void {
-    this.#queues.grab();
-  }
-
-  releaseNotifiers(): void {
-    this.#queues.release();
+  async changeMapping(mapping: MappingOptions): Promise<void> {
+    await this.queueSet.move(threadsForMapping(mapping, this.settings));
   }
 
   #setBlockSectors(sectors: number): void {
@@ -209,7 +202,7 @@ export class VirtioBlk extends VirtioDevice {
 
   // ---- Features and configuration space -------------------------------------------------------
 
-  protected override offeredFeatures(): FeatureWords {
+  override offeredFeatures(): FeatureWords {
     return this.#features;
   }
 
@@ -252,83 +245,24 @@ export class VirtioBlk extends VirtioDevice {
 
   // ---- Queues ---------------------------------------------------------------------------------
 
-  protected override queueEnabled(index: number): void {
-    this.#latch(index);
-    if (this.started) this.#queues.start([index]);
-  }
-
-  /** Makes the ring ready with the registers and features as they are now. */
-  #latch(index: number): void {
-    const { size, desc, avail, used } = this.queues[index]!;
-    const queue = this.#queues.queues[index]!;
-    queue.features = this.#ringFeatures(index);
-    const broken = this.core.engine.queueEnable(
-      queue.config.queue,
-      size,
-      queue.features,
-      desc.lo,
-      desc.hi,
-      avail.lo,
-      avail.hi,
-      used.lo,
-      used.hi,
-    );
-    if (broken !== 0) this.needsReset(broken);
-  }
-
-  #ringFeatures(index: number): number {
-    return (
-      (this.#queues.queues[index]!.log === 0 ? 0 : QUEUE_F_HELD) |
-      (this.negotiated(VIRTIO_F_EVENT_IDX) ? QUEUE_F_EVENT_IDX : 0) |
-      (this.negotiated(VIRTIO_F_INDIRECT_DESC) ? QUEUE_F_INDIRECT : 0) |
-      (this.negotiated(VIRTIO_F_NOTIFY_ON_EMPTY) ? QUEUE_F_NOTIFY_ON_EMPTY : 0)
-    );
-  }
-
-  protected override queueDisabled(index: number): MaybeLater {
-    return this.#queues.disable([index]);
-  }
-
-  protected override queueKicked(index: number): void {
-    this.#queues.kick(index);
-  }
-
-  /** Queues that are not set up are left out (HN-16). */
   protected override driverStarted(): void {
     // A driver without CONFIG_WCE that sends no flushes must get a disk that needs none (BL-14).
     if (!this.negotiated(VIRTIO_BLK_F_CONFIG_WCE)) {
       this.backend.writeCache = this.negotiated(VIRTIO_BLK_F_FLUSH);
     }
-    const enabled = this.#all().filter((index) => {
-      const { enabled, draining } = this.queues[index]!;
-      return enabled && !draining;
-    });
-    for (const index of enabled) {
-      // A legacy driver may set a ring's address before it accepts features (VQ-14).
-      const { features } = this.#queues.queues[index]!;
-      if (features !== this.#ringFeatures(index)) this.#latch(index);
-    }
-    this.#queues.start(enabled);
-  }
-
-  protected override driverStopped(): void {
-    this.#queues.stop();
-  }
-
-  #all(): number[] {
-    return this.queues.map((_, index) => index);
+    super.driverStarted();
   }
 
   // ---- Reset ----------------------------------------------------------------------------------
 
   /** Close the gate, disable every queue, wait until nothing is in flight (BL-17, VC-3). */
   protected override resetDevice(): MaybeLater {
-    this.backend.quiesce();
+    this.backend.drainedBegin();
     let later: MaybeLater;
     try {
-      later = this.#queues.disable(this.#all());
+      later = this.queueSet.disable(this.allQueues);
     } catch (error) {
-      this.backend.unquiesce(); // from inside a queue's own driver: it has done nothing
+      this.backend.drainedEnd(); // from inside a queue's own driver: it has done nothing
       throw error;
     }
     if (later) return later.then(() => this.#finishReset());
@@ -338,6 +272,6 @@ export class VirtioBlk extends VirtioDevice {
   #finishReset(): void {
     this.backend.writeCache = this.#writeCache;
     this.brokenCause = undefined;
-    this.backend.unquiesce();
+    this.backend.drainedEnd();
   }
 }

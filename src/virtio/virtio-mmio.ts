@@ -46,6 +46,7 @@ import {
   VIRTIO_STATUS_FEATURES_OK,
 } from '../spec.ts';
 import { allOnes, type VirtioDevice, type Width } from './device.ts';
+import type { MmioState } from './mmio-state.ts';
 import {
   layOutLegacyRing,
   legacyPage,
@@ -79,6 +80,7 @@ export class VirtioMmio {
   readonly #irq: (level: boolean) => void;
   #interruptStatus = 0;
   #level = false;
+  #present = true;
   #deviceFeaturesSelect = 0;
   #driverFeaturesSelect = 0;
   /** What a modern driver wrote; taken at FEATURES_OK (MM-3). */
@@ -108,9 +110,12 @@ export class VirtioMmio {
 
   // ---- What the bus calls ---------------------------------------------------------------------
 
-  /** All ones beyond the registers and the configuration; 0 for a register that is not there. */
+  /**
+   * All ones beyond the registers and the configuration, and after `remove`; 0 for a register that
+   * is not there.
+   */
   read(offset: number, width: Width): number {
-    if (offset < 0 || offset + width > this.size) return allOnes(width);
+    if (!this.#present || offset < 0 || offset + width > this.size) return allOnes(width);
     if (offset >= VIRTIO_MMIO_CONFIG && this.device) {
       return this.device.readConfig(offset - VIRTIO_MMIO_CONFIG, width);
     }
@@ -130,7 +135,7 @@ export class VirtioMmio {
   /** Ignored where no register can be written. */
   write(offset: number, width: Width, value: number): void {
     const device = this.device;
-    if (!device) return;
+    if (!device || !this.#present) return;
     if (offset >= VIRTIO_MMIO_CONFIG) {
       device.writeConfig(offset - VIRTIO_MMIO_CONFIG, width, value);
       return;
@@ -142,6 +147,17 @@ export class VirtioMmio {
     else if (!this.#writeDevice(device, offset, value) && this.#queue && !device.resetting) {
       this.#writeQueue(device, this.#queue, offset, value);
     }
+  }
+
+  /**
+   * Takes the device away, whether or not its driver agreed: as `VirtioPci.remove`. For a slot that
+   * says that nobody is there, put a `VirtioMmio` without a device in its place.
+   */
+  remove(): void {
+    this.device?.reset();
+    this.#present = false;
+    this.#interruptStatus = 0;
+    this.#updateLine();
   }
 
   // ---- Reads ----------------------------------------------------------------------------------
@@ -267,6 +283,30 @@ export class VirtioMmio {
       layOutLegacyRing(queue, value * 2 ** this.#pageShift, this.#aligns[this.#queueSelect]!);
       device.enableQueue(this.#queueSelect);
     }
+  }
+
+  // ---- Save and load --------------------------------------------------------------------------
+
+  /** Its own registers, for `mmio-state.ts`. */
+  state(): MmioState {
+    const [low, high] = this.#driverFeatures;
+    return {
+      interruptStatus: this.#interruptStatus,
+      selectors: [this.#deviceFeaturesSelect, this.#driverFeaturesSelect, this.#queueSelect],
+      driverFeatures: [low, high],
+      pageShift: this.#pageShift,
+      aligns: [...this.#aligns],
+    };
+  }
+
+  /** As `state` once said. */
+  restore(state: MmioState): void {
+    [this.#deviceFeaturesSelect, this.#driverFeaturesSelect, this.#queueSelect] = state.selectors;
+    [this.#driverFeatures[0], this.#driverFeatures[1]] = state.driverFeatures;
+    this.#pageShift = state.pageShift;
+    this.#aligns.splice(0, this.#aligns.length, ...state.aligns);
+    this.#interruptStatus = state.interruptStatus;
+    this.#updateLine();
   }
 
   // ---- Interrupts and reset -------------------------------------------------------------------

@@ -71,6 +71,14 @@ export class VirtioPciLegacy {
     this.#queueSelect = 0;
   }
 
+  get queueSelect(): number {
+    return this.#queueSelect;
+  }
+
+  set queueSelect(index: number) {
+    this.#queueSelect = index & 0xffff;
+  }
+
   get #registers(): RegisterFile {
     return this.#interrupts.msix?.enabled ? this.#withVectors : this.#plain;
   }

@@ -18,7 +18,6 @@ import {
   PCI_BASE_ADDRESS_0,
   PCI_CAP_ID_AF,
   PCI_CAP_ID_MSIX,
-  PCI_CAP_ID_PM,
   PCI_COMMAND,
   PCI_COMMAND_INTX_DISABLE,
   PCI_COMMAND_MASTER,
@@ -27,14 +26,9 @@ import {
   PCI_MSIX_FLAGS_MASKALL,
   PCI_MSIX_PBA,
   PCI_MSIX_TABLE,
-  PCI_PM_CTRL,
-  PCI_PM_CTRL_NO_SOFT_RESET,
-  PCI_PM_CTRL_STATE_MASK,
-  PCI_PM_D0,
-  PCI_PM_D3HOT,
-  PCI_PM_PMC,
   PCI_STATUS,
   PCI_STATUS_INTERRUPT,
+  VIRTIO_MSI_NO_VECTOR,
 } from '../spec.ts';
 import { allOnes, type VirtioDevice, type Width } from './device.ts';
 import { Msix, type SendMessage } from './msix.ts';
@@ -52,6 +46,8 @@ import {
   type PciStructure,
   writeIdentity,
 } from './pci-layout.ts';
+import { PciPower } from './pci-power.ts';
+import type { PciState } from './pci-state.ts';
 import { installWindow } from './pci-window.ts';
 import { VirtioPciLegacy } from './virtio-pci-legacy.ts';
 
@@ -85,9 +81,10 @@ export class VirtioPci {
   readonly #legacy: VirtioPciLegacy | null;
   readonly #barsChanged: () => void;
   #msixAt = 0;
-  #powerAt = 0;
   #flrAt = 0;
-  #powerState = PCI_PM_D0;
+  readonly #power: PciPower;
+  /** False: taken off the bus. */
+  #present = true;
 
   /** Takes the device: it has one transport. Throws RangeError for what cannot be built. */
   constructor(device: VirtioDevice, options: VirtioPciOptions) {
@@ -110,7 +107,7 @@ export class VirtioPci {
       installWindow(this.#config, addVirtioCapabilities(this.#config, this.#layout), this);
     }
     if (msix) this.#addMsix(msix);
-    this.#addPowerManagement();
+    this.#power = new PciPower(this.#config, (awake) => this.#setAwake(awake));
     this.#addFunctionReset();
     this.#watchHeader();
     this.#takeDevice();
@@ -118,13 +115,13 @@ export class VirtioPci {
 
   // ---- What the bus calls ---------------------------------------------------------------------
 
-  /** Reads configuration space: 256 bytes, all ones beyond. */
+  /** Reads configuration space: 256 bytes, all ones beyond, and after `remove`. */
   configRead(offset: number, width: Width): number {
-    return this.#config.read(offset, width);
+    return this.#present ? this.#config.read(offset, width) : allOnes(width);
   }
 
   configWrite(offset: number, width: Width, value: number): void {
-    this.#config.write(offset, width, value);
+    if (this.#present) this.#config.write(offset, width, value);
   }
 
   /** BARs in the order of their numbers. */
@@ -134,21 +131,26 @@ export class VirtioPci {
 
   /** Where BAR `index` is now, or null while it is not there or not decoded. */
   barAddress(index: number): number | null {
-    return this.#powerState === PCI_PM_D0 ? this.#config.barAddress(index) : null;
+    return this.#answers ? this.#config.barAddress(index) : null;
   }
 
-  /** Reads a BAR; all ones where nothing is, and in D3hot. */
+  /** BARs answer: not in D3hot, and not after `remove`. */
+  get #answers(): boolean {
+    return this.#present && this.#power.awake;
+  }
+
+  /** Reads a BAR; all ones where nothing is, in D3hot, and after `remove`. */
   barRead(bar: number, offset: number, width: Width): number {
-    if (this.#powerState !== PCI_PM_D0) return allOnes(width);
+    if (!this.#answers) return allOnes(width);
     if (bar === MODERN_BAR && this.#common) return this.#modernRead(offset, width);
     if (bar === LEGACY_BAR && this.#legacy) return this.#legacy.read(offset, width);
     if (bar === MSIX_BAR && this.#interrupts.msix) return this.#interrupts.msix.read(offset, width);
     return allOnes(width);
   }
 
-  /** Writes a BAR; ignored where nothing is, and in D3hot. */
+  /** Writes a BAR; ignored where nothing is, in D3hot, and after `remove`. */
   barWrite(bar: number, offset: number, width: Width, value: number): void {
-    if (this.#powerState !== PCI_PM_D0) return;
+    if (!this.#answers) return;
     if (bar === MODERN_BAR && this.#common) this.#modernWrite(offset, width, value);
     else if (bar === LEGACY_BAR) this.#legacy?.write(offset, width, value);
     else if (bar === MSIX_BAR) this.#interrupts.msix?.write(offset, width, value);
@@ -212,17 +214,6 @@ export class VirtioPci {
     config.watch({ offset: at + PCI_MSIX_FLAGS, length: 2, afterWrite: () => this.#setMsix() });
   }
 
-  /** D0 and D3hot; D3hot keeps the state (PC-10). */
-  #addPowerManagement(): void {
-    const config = this.#config;
-    const at = config.addCapability(PCI_CAP_ID_PM, 8);
-    this.#powerAt = at + PCI_PM_CTRL;
-    config.set(at + PCI_PM_PMC, 2, 3);
-    config.set(this.#powerAt, 2, PCI_PM_CTRL_NO_SOFT_RESET);
-    config.allowWrite(this.#powerAt, 1, PCI_PM_CTRL_STATE_MASK);
-    config.watch({ offset: this.#powerAt, length: 1, afterWrite: () => this.#setPower() });
-  }
-
   /** Function level reset by the Advanced Features capability: no PCI Express here (PC-10). */
   #addFunctionReset(): void {
     const config = this.#config;
@@ -265,9 +256,56 @@ export class VirtioPci {
         this.#common?.reset();
         this.#legacy?.reset();
       },
+      queueReset: (index) => interrupts.setQueueVector(index, VIRTIO_MSI_NO_VECTOR),
     };
     this.device.useLegacy(this.mode === 'legacy');
     this.#setCommand(); // bus mastering is off until the driver asks for it
+  }
+
+  // ---- Save and load --------------------------------------------------------------------------
+
+  /** All that is the function's own, for `pci-state.ts`. */
+  state(): PciState {
+    const interrupts = this.#interrupts;
+    const none = new Uint8Array(0);
+    const [device, driver, queue] = this.#common?.selectors ?? [0, 0, 0];
+    return {
+      config: this.#config.bytes,
+      isr: interrupts.isr,
+      asserted: interrupts.asserted,
+      configVector: interrupts.configVector,
+      queueVectors: this.device.queues.map(({ vector }) => vector),
+      selectors: [device, driver, queue, this.#legacy?.queueSelect ?? 0],
+      ...(interrupts.msix?.contents ?? { table: none, pending: none }),
+    };
+  }
+
+  /** Where a saved configuration space is another function's, -1 if nowhere. */
+  configDiffers(config: Uint8Array): number {
+    return this.#config.differs(config);
+  }
+
+  /** After `functionReset`, while the device has no transport. */
+  restoreConfig({ config, table }: PciState): void {
+    this.#config.restore(config);
+    this.#interrupts.msix?.restoreTable(table);
+    if (this.#interrupts.msix) this.#setMsix();
+    this.#power.update();
+    this.#setCommand();
+  }
+
+  /** After the device's registers: vectors, what is pending, and who had selected what. */
+  restoreInterrupts(state: PciState): void {
+    const interrupts = this.#interrupts;
+    interrupts.configVector = state.configVector;
+    state.queueVectors.forEach((vector, index) => {
+      interrupts.setQueueVector(index, vector);
+    });
+    interrupts.msix?.restorePending(state.pending);
+    interrupts.restore(state.isr, state.asserted);
+    const [device, driver, queue, legacyQueue] = state.selectors;
+    if (this.#common) this.#common.selectors = [device, driver, queue];
+    if (this.#legacy) this.#legacy.queueSelect = legacyQueue;
   }
 
   // ---- What configuration writes do -----------------------------------------------------------
@@ -281,7 +319,7 @@ export class VirtioPci {
   /** Interrupts leave only if the command register and the power state allow them. */
   #setGates(): void {
     const command = this.#config.get(PCI_COMMAND, 2);
-    const awake = this.#powerState === PCI_PM_D0;
+    const { awake } = this.#power;
     this.#interrupts.allowLine(awake && !(command & PCI_COMMAND_INTX_DISABLE));
     this.#interrupts.msix?.setGate(awake && (command & PCI_COMMAND_MASTER) !== 0);
   }
@@ -299,15 +337,12 @@ export class VirtioPci {
     this.#interrupts.controlMsix(enabled, (flags & PCI_MSIX_FLAGS_MASKALL) !== 0);
   }
 
-  /** A write of D1 or D2, which are not there, changes nothing. */
-  #setPower(): void {
-    const control = this.#config.get(this.#powerAt, 1);
-    const state = control & PCI_PM_CTRL_STATE_MASK;
-    if (state !== PCI_PM_D0 && state !== PCI_PM_D3HOT) {
-      this.#config.set(this.#powerAt, 1, (control & ~PCI_PM_CTRL_STATE_MASK) | this.#powerState);
-      return;
-    }
-    this.#powerState = state;
+  /**
+   * In D3hot nothing can be reached, and nothing new is taken from the rings; what was taken is
+   * finished, its interrupt comes in D0, and all registers are as they were (PC-10).
+   */
+  #setAwake(awake: boolean): void {
+    this.device.setAwake(awake);
     this.#setGates();
     this.#barsChanged();
   }
@@ -319,10 +354,24 @@ export class VirtioPci {
   functionReset(): void {
     this.device.reset();
     this.#config.clearWritable();
-    this.#powerState = PCI_PM_D0;
     this.#interrupts.reset();
     this.#interrupts.msix?.reset();
+    this.#power.update(); // the line may rise again: by now nothing asserts it
     this.#setCommand();
+  }
+
+  /**
+   * Takes the function off the bus, whether or not its driver agreed: when this returns every
+   * access reads all ones, the line is low, and nothing touches guest memory any more. `close` of
+   * the device waits for what is in flight. Throws, and the function stays, from inside a submit
+   * of the device's own driver.
+   */
+  remove(): void {
+    this.device.reset();
+    this.#present = false;
+    this.#interrupts.allowLine(false);
+    this.#interrupts.msix?.setGate(false);
+    this.#barsChanged();
   }
 }
 

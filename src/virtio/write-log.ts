@@ -21,7 +21,7 @@ import {
   WRITE_LOG_TAIL,
   WRITE_LOG_USED,
 } from '../layout.ts';
-import type { GuestWriteListener } from './blk-options.ts';
+import type { GuestWriteListener } from './guest-write.ts';
 
 /** No address. */
 const NOWHERE = -1;
@@ -95,6 +95,8 @@ export class WriteLogReader {
   readonly #tell: GuestWriteListener;
   #head: number;
   #lost: number;
+  /** WRITE_LOG_USED as last published. */
+  #used: number;
 
   /** A log in zeroed memory; `tell` is called with each piece that was written to. */
   constructor(core: Core, address: number, queue: number, tell: GuestWriteListener) {
@@ -104,22 +106,35 @@ export class WriteLogReader {
     this.#tell = tell;
     this.#head = this.#load(WRITE_LOG_HEAD);
     this.#lost = this.#load(WRITE_LOG_LOST);
+    this.#used = this.#load(WRITE_LOG_USED);
+  }
+
+  /** The queue was served without this log until now. Nobody serves it. */
+  begin(): void {
+    const { i32, u32 } = this.#core;
+    const epoch = Atomics.load(u32, (this.#queue + QUEUE_EPOCH) >>> 2);
+    const used = u32[(this.#queue + QUEUE_USED_IDX) >>> 2]!;
+    this.#used = ((epoch << 16) | used) >>> 0;
+    Atomics.store(i32, (this.#address + WRITE_LOG_USED) >>> 2, this.#used);
   }
 
   /**
    * Tells of all writes that were committed, then shows the driver the buffers that they are of.
-   * True if it wants an interrupt.
+   * True if it wants an interrupt. If nothing was committed, nothing happens.
    */
   publish(): boolean {
     // Before the log: what is published is in it. Pairs with `commit`.
     const used = this.#load(WRITE_LOG_USED);
-    this.#read();
+    if (!this.#read() && used === this.#used) return false;
+    this.#used = used;
     const epoch = Atomics.load(this.#core.u32, (this.#queue + QUEUE_EPOCH) >>> 2);
     if (used >>> 16 !== (epoch & 0xffff)) return false; // of a ring that was reset since
     return this.#core.engine.queuePublish(this.#queue, used & 0xffff) === 1;
   }
 
-  #read(): void {
+  /** False if there was nothing. */
+  #read(): boolean {
+    const before = this.#head;
     const tail = this.#load(WRITE_LOG_TAIL);
     const lost = this.#load(WRITE_LOG_LOST);
     for (; this.#head !== tail; this.#head = (this.#head + 1) >>> 0) {
@@ -128,9 +143,10 @@ export class WriteLogReader {
       this.#tell(u32[at]!, u32[at + 1]!);
     }
     Atomics.store(this.#core.i32, (this.#address + WRITE_LOG_HEAD) >>> 2, tail);
-    if (lost === this.#lost) return;
+    if (lost === this.#lost) return tail !== before;
     this.#lost = lost;
     for (const { offset, size } of this.#core.regionList) this.#tell(offset, size);
+    return true;
   }
 
   #load(field: number): number {

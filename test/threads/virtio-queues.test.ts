@@ -116,13 +116,13 @@ describe.each(engines)('queues on IOThreads; engine %s', (engine: EngineName) =>
       const reads = Array.from({ length: 30 }, (_, i) => blk.read(i * 3, 512));
       for (const read of reads) void read.then(() => answered++);
       if (round % 2) await turns();
-      backend.quiesce();
+      backend.drainedBegin();
       await backend.idle();
       const before = operations();
       const late = blk.read(1000, 512);
       await turns();
       expect(operations()).toBe(before);
-      backend.unquiesce();
+      backend.drainedEnd();
       await Promise.all([...reads, late]);
     }
     expect(answered).toBe(40 * 30);

@@ -6,13 +6,14 @@
 import { onTestFinished } from 'vitest';
 import { openCore } from '#src/adapter/node';
 import { AioContext } from '#src/aio/context';
-import { BlockBackend } from '#src/block/backend';
+import { type BackendOptions, BlockBackend } from '#src/block/backend';
 import type { BlockDriver } from '#src/block/driver';
 import type { Core } from '#src/engine/core';
 import type { Engine } from '#src/engine/engine';
 import { GuestChain } from '#src/guest/chain';
 import { GuestRam } from '#src/guest/ram';
 import { GuestRing } from '#src/guest/ring';
+import { Machine } from '#src/machine/machine';
 import { VirtioBlk, type VirtioBlkOptions } from '#src/virtio/virtio-blk';
 import { NearThread } from './near-thread.ts';
 import { ProbeDriver } from './probe-driver.ts';
@@ -50,7 +51,9 @@ export interface BenchOptions {
   readonly engine?: 'js' | 'wasm';
   /** The disk; a function if it needs the core. */
   readonly driver?: BlockDriver | ((core: Core) => BlockDriver);
-  readonly backend?: { readOnly?: boolean; writeCache?: boolean; logicalBlockSize?: number };
+  readonly backend?: BackendOptions;
+  /** Around the device: its error policies may stop it. */
+  readonly machine?: boolean;
   readonly blk?: VirtioBlkOptions;
   /** Bytes of guest RAM. */
   readonly ram?: number;
@@ -84,6 +87,7 @@ export class Bench {
   readonly backend: BlockBackend;
   readonly threads: readonly NearThread[];
   readonly blk: VirtioBlk;
+  readonly machine: Machine | null;
   readonly ram: GuestRam;
   readonly rings: GuestRing[] = [];
   /** Queue numbers of interrupts. */
@@ -107,9 +111,11 @@ export class Bench {
     const context = new AioContext(core, { sleeper: 'hook', slots });
     const { driver: disk = new ProbeDriver(1 << 20) } = options;
     const driver = typeof disk === 'function' ? disk(core) : disk;
-    const backend = BlockBackend.attach(core, context, driver, options.backend);
+    const machine = options.machine ? new Machine(context) : null;
+    const own = { ...options.backend, ...(machine && { machine }) };
+    const backend = BlockBackend.attach(core, context, driver, own);
     const blk = await makeDevice(core, context, backend, threads, options.blk);
-    const bench = new Bench(core, context, backend, threads, blk);
+    const bench = new Bench(core, context, backend, threads, blk, machine);
     onTestFinished(() => bench.#close(driver));
     return bench;
   }
@@ -120,12 +126,14 @@ export class Bench {
     backend: BlockBackend,
     threads: readonly NearThread[],
     blk: VirtioBlk,
+    machine: Machine | null,
   ) {
     this.core = core;
     this.context = context;
     this.backend = backend;
     this.threads = threads;
     this.blk = blk;
+    this.machine = machine;
     this.ram = new GuestRam(core);
     this.blk.transport = {
       interruptQueue: (index) => this.interrupts.push(index),
@@ -136,7 +144,7 @@ export class Bench {
 
   /** What is in flight ends, so that the device can be taken away. */
   async #close(driver: BlockDriver): Promise<void> {
-    while (this.backend.quiesced) this.backend.unquiesce();
+    while (this.backend.quiesced) this.backend.drainedEnd();
     const closed = this.blk.close();
     while (driver instanceof ProbeDriver && driver.held.length > 0) {
       driver.settleAll();

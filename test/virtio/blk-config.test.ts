@@ -247,7 +247,7 @@ describe('virtio-blk options', () => {
     ['serial', { serial: 'a\0b' }, 'a string without zero characters'],
     ['kick', { kick: 'async' }, 'sync, poll'],
     ['legacyEndian', { legacyEndian: 'middle' }, 'little, big'],
-    ['queuesize', { queuesize: 4 }, 'the options serial, queue-size, num-queues, vcpus'],
+    ['queuesize', { queuesize: 4 }, 'the options id, machine, serial, queue-size, num-queues'],
   ];
 
   async function parts() {
@@ -306,6 +306,18 @@ describe('virtio-blk options', () => {
     expect(core.allocatedBytes).toBe(before);
     await backend.close();
     expect(() => new VirtioBlk(core, context, backend)).toThrow('closed');
+  });
+
+  it('BL-21 a drive that another device has, which alone is told of drained sections', async () => {
+    const { core, context, backend } = await parts();
+    const first = new VirtioBlk(core, context, backend);
+    const before = core.allocatedBytes;
+    expect(refusal(() => new VirtioBlk(core, context, backend)).message).toContain(
+      'no other device has',
+    );
+    expect(core.allocatedBytes).toBe(before);
+    await first.close();
+    await new VirtioBlk(core, context, backend).close();
   });
 
   it('BL-21 a block size below what the disk can do', async () => {

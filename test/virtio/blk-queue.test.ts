@@ -436,13 +436,13 @@ describe.each(places)(
     describe('a closed gate', () => {
       it('nothing is popped, and all is served when it opens', async () => {
         const { bench, driver } = await start();
-        bench.backend.quiesce();
+        bench.backend.drainedBegin();
         const read = bench.read(0, 512);
         bench.kick();
         bench.turns();
         expect([bench.status(read), bench.queueWord(QUEUE_LAST_AVAIL)]).toEqual([UNANSWERED, 0]);
         expect(driver.calls).toEqual([]);
-        bench.backend.unquiesce();
+        bench.backend.drainedEnd();
         expect(bench.status(read)).toBe(UNANSWERED);
         bench.turns();
         expect([bench.status(read), bench.interrupts]).toEqual([OK, [0]]);
@@ -450,7 +450,7 @@ describe.each(places)(
 
       it('what was popped already parks and comes back in order', async () => {
         const { bench, driver, statuses } = await start({ blk: { 'request-merging': false } });
-        driver.answer = () => void (driver.calls.length === 1 && bench.backend.quiesce());
+        driver.answer = () => void (driver.calls.length === 1 && bench.backend.drainedBegin());
         const asked = [7, 3, 5, 1].map((sector) => bench.write(sector, pattern(512, sector)));
         bench.kick();
         bench.turns();
@@ -459,7 +459,7 @@ describe.each(places)(
         await bench.backend.idle(); // a parked request is not in flight
         const later = bench.write(9, pattern(512, 9));
         bench.kick();
-        bench.backend.unquiesce();
+        bench.backend.drainedEnd();
         bench.turns();
         expect(statuses([...asked, later])).toEqual([OK, OK, OK, OK, OK]);
         expect(driver.take().map(({ offset }) => offset / 512)).toEqual([7, 3, 5, 1, 9]);
@@ -468,11 +468,11 @@ describe.each(places)(
 
       it('no further batch is popped once it has closed', async () => {
         const { bench, driver } = await start({ blk: { 'queue-size': 1024 } });
-        driver.answer = () => void (driver.calls.length === 1 && bench.backend.quiesce());
+        driver.answer = () => void (driver.calls.length === 1 && bench.backend.drainedBegin());
         for (let i = 0; i < 200; i++) bench.read(i * 2, 512);
         bench.kick();
         expect([bench.queueWord(QUEUE_LAST_AVAIL), bench.collect()]).toEqual([32, 1]);
-        bench.backend.unquiesce();
+        bench.backend.drainedEnd();
         bench.turns();
         expect(bench.collect()).toBe(199);
       });
@@ -480,17 +480,17 @@ describe.each(places)(
       it('parked members of a merged request come back, and may park again', async () => {
         const { bench, driver, statuses } = await start();
         let closeAt = 0;
-        driver.answer = ({ offset }) => void (offset === closeAt && bench.backend.quiesce());
+        driver.answer = ({ offset }) => void (offset === closeAt && bench.backend.drainedBegin());
         const first = bench.write(0, pattern(512));
         const rest = [11, 10, 12, 20].map((sector) => bench.write(sector, pattern(512, sector)));
         bench.kick();
         expect([bench.status(first), statuses(rest)]).toEqual([OK, new Array(4).fill(UNANSWERED)]);
         closeAt = 10 * 512;
-        bench.backend.unquiesce();
+        bench.backend.drainedEnd();
         bench.turns();
         expect(statuses(rest)).toEqual([OK, OK, OK, UNANSWERED]);
         closeAt = -1;
-        bench.backend.unquiesce();
+        bench.backend.drainedEnd();
         bench.turns();
         expect(statuses(rest)).toEqual([OK, OK, OK, OK]);
         expect([bench.collect(), bench.queueWord(QUEUE_INUSE)]).toEqual([5, 0]);
@@ -498,7 +498,7 @@ describe.each(places)(
 
       it('L4 a parked write keeps its framing: header, data and status in shared buffers', async () => {
         const { bench, driver } = await start();
-        driver.answer = () => void (driver.calls.length === 1 && bench.backend.quiesce());
+        driver.answer = () => void (driver.calls.length === 1 && bench.backend.drainedBegin());
         bench.read(0, 512);
         const { ram } = bench;
         const joined = ram.allocate(16 + 1024);
@@ -511,7 +511,7 @@ describe.each(places)(
         });
         bench.kick();
         expect(bench.status(write)).toBe(UNANSWERED);
-        bench.backend.unquiesce();
+        bench.backend.drainedEnd();
         bench.turns();
         expect(bench.status(write)).toBe(OK);
         expect(driver.bytes.slice(2048, 3072)).toEqual(pattern(1024, 8));
@@ -519,7 +519,7 @@ describe.each(places)(
 
       it('parked flushes, discards and serials are kept, too', async () => {
         const { bench, driver, statuses } = await start();
-        driver.answer = () => void (driver.calls.length === 1 && bench.backend.quiesce());
+        driver.answer = () => void (driver.calls.length === 1 && bench.backend.drainedBegin());
         const asked = [
           bench.ask(FLUSH, 0),
           bench.ask(FLUSH, 0),
@@ -527,7 +527,7 @@ describe.each(places)(
         ];
         bench.kick();
         expect(statuses(asked)).toEqual([OK, UNANSWERED, OK]);
-        bench.backend.unquiesce();
+        bench.backend.drainedEnd();
         bench.turns();
         expect(statuses(asked)).toEqual([OK, OK, OK]);
       });
@@ -594,11 +594,11 @@ describe.each(places)(
 
       it('parked requests are forgotten', async () => {
         const { bench, driver } = await start({ blk: { 'request-merging': false } });
-        driver.answer = () => void (driver.calls.length === 1 && bench.backend.quiesce());
+        driver.answer = () => void (driver.calls.length === 1 && bench.backend.drainedBegin());
         const asked = [0, 1, 2].map((sector) => bench.write(sector, pattern(512)));
         bench.kick();
         await reset(bench);
-        bench.backend.unquiesce();
+        bench.backend.drainedEnd();
         bench.turns();
         expect(bench.status(asked[1]!)).toBe(UNANSWERED);
         expect([driver.calls.length, bench.queueWord(QUEUE_INUSE)]).toEqual([1, 0]);
@@ -665,8 +665,8 @@ describe.each(places)(
         bench.blk.writeStatus(11);
         const second = bench.read(1, 512);
         bench.rings[0]!.publish();
-        bench.backend.quiesce();
-        bench.backend.unquiesce(); // the queue is woken
+        bench.backend.drainedBegin();
+        bench.backend.drainedEnd(); // the queue is woken
         driver.settle();
         bench.turns();
         expect([bench.status(read), bench.status(second), driver.held.length]).toEqual([
@@ -705,6 +705,10 @@ describe.each(places)(
           bench.read(0, 512);
           bench.run();
           await expect(refused).rejects.toThrow('its own driver');
+          driver.answer = () => undefined;
+          const next = bench.read(1, 512);
+          bench.run(); // nobody has stopped it
+          expect(bench.status(next)).toBe(OK);
           await bench.blk.close();
           expect(bench.backend.quiesced).toBe(false);
         },
@@ -869,12 +873,12 @@ describe.each(places)(
 
       it('a closed gate keeps the engine out as well', async () => {
         const { bench } = await start({ driver: memory() });
-        bench.backend.quiesce();
+        bench.backend.drainedBegin();
         const write = bench.write(0, pattern(512));
         bench.kick();
         bench.turns();
         expect(bench.status(write)).toBe(UNANSWERED);
-        bench.backend.unquiesce();
+        bench.backend.drainedEnd();
         bench.turns();
         expect(bench.status(write)).toBe(OK);
       });

@@ -4,6 +4,7 @@ import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { AioContext } from '#src/aio/context';
 import { EventNotifier } from '#src/aio/event-notifier';
 import type { AioHandler } from '#src/aio/handlers';
+import { BlockBackend } from '#src/block/backend';
 import { BROKEN_ENGINE, QUEUE_NOTIFICATION } from '#src/layout';
 import { BlkQueue } from '#src/virtio/blk-queue';
 import { HostNotifier } from '#src/virtio/host-notifier';
@@ -231,13 +232,13 @@ describe.each(places)('host notifiers watched by $where', ({ threads, blk }) => 
     await quiet(bench);
     const { handler, close } = watched(bench, home);
     handler().poll!.begin!();
-    bench.backend.quiesce();
+    bench.backend.drainedBegin();
     const read = bench.read(0, 512);
     bench.rings[0]!.publish();
     handler().poll!.ready();
     expect([handler().poll, bench.queueWord(QUEUE_NOTIFICATION)]).toEqual([undefined, 1]);
     expect(bench.status(read)).toBe(UNANSWERED);
-    bench.backend.unquiesce();
+    bench.backend.drainedEnd();
     bench.turns();
     expect(bench.status(read)).toBe(OK);
     expect(handler().poll).toBeDefined();
@@ -332,14 +333,16 @@ describe('queues of a thread', () => {
     const remote = await Bench.open({ threads: 1, blk: { 'num-queues': 4 } });
     expect(remote.context.handlers).toHaveLength(4);
     const vacate = occupy(remote, remote.context, 2);
+    const disk = await BlockBackend.open(remote.core, remote.context, { driver: 'null' });
     const before = [remote.context.handlers.length, remote.core.allocatedBytes];
-    const made = VirtioBlk.realize(remote.core, remote.context, remote.backend, {
+    const made = VirtioBlk.realize(remote.core, remote.context, disk, {
       iothread: remote.threads[0]!,
       'num-queues': 4,
     });
     await expect(settled(made, [remote])).rejects.toThrow('handlers in use');
     expect([remote.context.handlers.length, remote.core.allocatedBytes]).toEqual(before);
     vacate();
+    await disk.close();
     await settled(remote.blk.close(), [remote]);
     expect(remote.context.handlers).toEqual([]);
   });

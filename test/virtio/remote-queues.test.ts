@@ -158,12 +158,12 @@ describe.each(engines)('queues of another thread, %s', (engine) => {
 
     it('BL-17 a gate that was closed in between leaves nothing parked', async () => {
       const { bench, driver } = await started({ blk: { 'request-merging': false } });
-      driver.answer = () => void (driver.calls.length === 1 && bench.backend.quiesce());
+      driver.answer = () => void (driver.calls.length === 1 && bench.backend.drainedBegin());
       for (const sector of [0, 1, 2]) bench.write(sector, pattern(512));
       bench.kick();
       expect(bench.queueWord(QUEUE_INUSE)).toBe(2);
       bench.blk.writeStatus(0);
-      bench.backend.unquiesce();
+      bench.backend.drainedEnd();
       await bench.settle(bench.blk.idle());
       expect([driver.calls.length, bench.queueWord(QUEUE_INUSE)]).toEqual([1, 0]);
     });

@@ -158,7 +158,9 @@ export const threads = [
   {
     name: 'thread/a Worker that dies leaves its calls open',
     breaks: ['aio/io-thread', '    this.#calls.rejectAll(error);\n', ''],
-    noticed: { 'threads/block-lanes.test.ts': 'a drain ends when the lane of a thread that died' },
+    noticed: {
+      'threads/block-lanes.test.ts': 'a drain ends when the thread of a request has died',
+    },
   },
   {
     name: 'thread/one that dies at the start is waited for',

@@ -7,8 +7,8 @@ export const virtio = [
     name: 'queues/attach kicks nobody',
     breaks: [
       'virtio/host-notifier',
-      'this.#queue.setNotification(true);\n    this.#notifier.set();',
-      'this.#queue.setNotification(true);',
+      'this.#queue.onServed = (blocked) => this.#served(blocked);\n    this.#notifier.set();',
+      'this.#queue.onServed = (blocked) => this.#served(blocked);',
     ],
     noticed: { 'virtio/host-notifiers.test.ts': 'HN-3 what was published' },
   },
@@ -19,7 +19,7 @@ export const virtio = [
   },
   {
     name: 'queues/a failed attach on main leaves the others attached',
-    breaks: ['virtio/local-queues', 'this.detach(queues);', ''],
+    breaks: ['virtio/local-queues', 'this.detach(queues);\n      const [client]', 'const [client]'],
     noticed: { 'virtio/host-notifiers.test.ts': 'HN-4 HN-14 no room' },
   },
   {
@@ -33,7 +33,7 @@ export const virtio = [
   },
   {
     name: 'queues/grabs are not counted',
-    breaks: ['virtio/queue-set', 'if (--this.#grabs > 0) return;', 'this.#grabs = 0;'],
+    breaks: ['virtio/queue-set', 'this.#grabs--;', 'this.#grabs = 0;'],
     noticed: { 'virtio/host-notifiers.test.ts': 'HN-7 grabs are counted' },
   },
   {
@@ -48,7 +48,7 @@ export const virtio = [
   },
   {
     name: 'queues/queues that are not set up are listened for',
-    breaks: ['virtio/virtio-blk', 'return enabled && !draining;', 'return enabled || !draining;'],
+    breaks: ['virtio/queue-device', 'return enabled && !draining;', 'return enabled || !draining;'],
     noticed: { 'virtio/host-notifiers.test.ts': 'HN-16 queues that are not set up' },
   },
   {
@@ -100,9 +100,16 @@ export const virtio = [
   {
     name: 'queues/news of an old epoch breaks the device',
     breaks: [
-      'virtio/remote-queues',
-      '|| this.#word(one, QUEUE_EPOCH) !== epoch) return;\n    const broken = this.#word(one, QUEUE_BROKEN);',
-      ') return;\n    const broken = epoch || 1;',
+      [
+        'virtio/remote-queues',
+        'return one && this.#word(one, QUEUE_EPOCH) === epoch ? one : undefined;',
+        'return epoch < 0 ? undefined : one;',
+      ],
+      [
+        'virtio/remote-queues',
+        'const broken = this.#word(one, QUEUE_BROKEN);\n    if (broken !== 0) listener',
+        'const broken = epoch || 1;\n    if (broken !== 0) listener',
+      ],
     ],
     noticed: { 'virtio/remote-queues.test.ts': 'DP-9 news of a queue' },
   },
@@ -118,15 +125,15 @@ export const virtio = [
   {
     name: 'queues/a new epoch is not adopted',
     breaks: [
-      'virtio/blk-queue',
-      'if (this.#submitter.submitted > 0) return false; // main waits for them',
+      'virtio/ring-queue',
+      'if (this.#requests.submitted > 0) return false; // main waits for them',
       'return false;',
     ],
     noticed: { 'virtio/remote-queues.test.ts': 'VC-3 with nothing in flight' },
   },
   {
     name: 'queues/deferred calls are made one by one',
-    breaks: ['virtio/blk-queue', 'deferCallBegin();', ''],
+    breaks: ['virtio/ring-queue', 'deferCallBegin();', ''],
     noticed: { 'virtio/remote-queues.test.ts': 'TP-6 what a driver defers' },
   },
   {
@@ -173,7 +180,7 @@ export const virtio = [
   {
     name: 'queues/no second look after a serving that turned kicks on',
     breaks: [
-      'virtio/blk-queue',
+      'virtio/ring-queue',
       'if (!emptied || more === 0) return emptied;',
       'if (!emptied || more >= 0) return emptied;',
     ],
@@ -182,7 +189,7 @@ export const virtio = [
   {
     name: 'queues/notifications that somebody else has off are turned on',
     breaks: [
-      'virtio/blk-queue',
+      'virtio/ring-queue',
       'const ours = this.#records.u32[(queue + QUEUE_NOTIFICATION) >>> 2] === 1;',
       'const ours = QUEUE_NOTIFICATION > 0;',
     ],
@@ -201,8 +208,8 @@ export const virtio = [
     name: 'queues/each queue is attached by a message of its own',
     breaks: [
       'virtio/queue-set',
-      'if (this.#grabs === 0) this.#each(queues, (group, own) => group.attach(own));',
-      'if (this.#grabs === 0) this.#each(queues, (group, own) => {\n' +
+      'this.#each(fresh, (group, own) => group.attach(own));',
+      'this.#each(fresh, (group, own) => {\n' +
         '      for (const one of own) group.attach([one]);\n    });',
     ],
     noticed: { 'virtio/host-notifiers.test.ts': 'HN-5 one message for all queues' },
@@ -219,12 +226,7 @@ export const virtio = [
   },
   {
     name: 'queues/running before what serving needs',
-    breaks: [
-      'virtio/queue-set',
-      '    const queues = indexes.map((index) => this.queues[index]!);\n' +
-        '    setRunning(this.#core, words(queues), true);\n',
-      '    const queues = indexes.map((index) => this.queues[index]!);\n',
-    ],
+    breaks: ['virtio/queue-set', 'setRunning(this.#core, this.#words(indexes), true);\n', '\n'],
     noticed: { 'virtio/remote-queues.test.ts': 'DP-14 a handler that runs' },
   },
 ];
