@@ -35,11 +35,19 @@ export interface V86Pci {
   lower_irq(id: number): void;
 }
 
+/** v86's power management, there with `acpi: true`. */
+export interface V86Acpi {
+  /** General-purpose events: two bytes of status, two that enable. Replaced by `set_state`. */
+  readonly gpe: Uint8Array;
+  /** Called between slices of the CPU; sets and clears interrupt 9. */
+  timer(now: number): number;
+}
+
 type MmioRead = (address: number) => number;
 type MmioWrite = (address: number, value: number) => void;
 
 export interface V86Cpu {
-  readonly devices: { readonly pci: V86Pci };
+  readonly devices: { readonly pci: V86Pci; readonly acpi?: V86Acpi };
   readonly io: { readonly ports: V86Port[] };
   /** Handlers of each 128 KiB of device space, by `address >>> 17`. */
   readonly memory_map_read8: MmioRead[];
@@ -58,6 +66,8 @@ export interface V86Cpu {
   readonly wasm_memory: WebAssembly.Memory;
   /** Forgets code translated from guest addresses `from` to `to`. */
   jit_dirty_cache(from: number, to: number): void;
+  /** Raises the line of an interrupt of the machine (not PCI's). Used with `acpi` alone. */
+  device_raise_irq?(irq: number): void;
   /** Called between slices of the CPU; returns milliseconds until it wants to be called again. */
   run_hardware_timers(acpi: boolean, now: number): number;
 }

@@ -5,6 +5,7 @@
  * register. Nothing here knows virtio.
  */
 
+import { V86Hotplug } from './v86-hotplug.ts';
 import { cpuOf, type V86Cpu, type V86Instance, V86Word } from './v86-machine.ts';
 import { V86PollPoint } from './v86-poll.ts';
 import { type MappedWindow, MemoryWindows, mapPorts, type Width } from './v86-windows.ts';
@@ -34,7 +35,14 @@ export interface PciSlot {
    * delivered, so a handler that reads the ISR lowers the line before it returns.
    */
   setInterrupt(level: boolean): void;
-  /** Takes the function off the bus. */
+  /** After v86 or the function was put to another state: BARs and line are told anew. */
+  refresh(): void;
+  /**
+   * Asks the guest to let go of the function; when it has, `ejected` is called. Again after an
+   * answer that did not come. False if nobody can be asked: v86 without `acpi: true`.
+   */
+  requestEject(): boolean;
+  /** Takes the function off the bus, whether or not the guest is using it. */
   detach(): void;
 }
 
@@ -53,14 +61,30 @@ const EFLAGS_IF = 0x200;
 
 /**
  * Puts `device` into `slot`, by default the first free one. BIOS and kernel find it if this is
- * done in v86's `emulator-ready` listener; later, the guest has to rescan its bus.
+ * done in v86's `emulator-ready` listener. Later a guest with ACPI finds it by itself, if a
+ * function or `enableHotplug` was there when its BIOS ran; others have to rescan their bus.
  */
 export function attachPciFunction(
   emulator: V86Instance,
   device: PciFunction,
-  options: { readonly slot?: number | undefined; readonly name?: string } = {},
+  options: PciSlotOptions = {},
 ): PciSlot {
-  return V86PciBus.of(cpuOf(emulator)).attach(device, options.slot, options.name ?? 'vblk');
+  return V86PciBus.of(cpuOf(emulator)).attach(device, options);
+}
+
+/**
+ * Lets the guest's kernel plug and unplug functions while it runs, by ACPI: for a v86 with
+ * `acpi: true` to which nothing is attached before its BIOS runs. False without ACPI.
+ */
+export function enableHotplug(emulator: V86Instance): boolean {
+  return V86PciBus.of(cpuOf(emulator)).hotplug !== null;
+}
+
+export interface PciSlotOptions {
+  readonly slot?: number | undefined;
+  readonly name?: string;
+  /** The guest has let go of the function and wants it off the bus, asked to or by itself. */
+  readonly ejected?: () => void;
 }
 
 /** What is shared by our functions on one emulator: the hooks, each installed once. */
@@ -71,6 +95,8 @@ class V86PciBus {
   readonly memory: MemoryWindows;
   readonly pollPoint: V86PollPoint;
   readonly flags: V86Word;
+  /** Null without ACPI. */
+  readonly hotplug: V86Hotplug | null;
   /** By v86's id, `slot << 3`. */
   readonly #functions = new Map<number, AttachedFunction>();
 
@@ -88,31 +114,40 @@ class V86PciBus {
     this.memory = new MemoryWindows(cpu);
     this.pollPoint = V86PollPoint.of(cpu);
     this.flags = new V86Word(cpu, cpu.flags);
+    this.hotplug = V86Hotplug.install(cpu, {
+      pluggable: (slot) => this.#functions.has(slot << 3) || this.#isFree(slot),
+      ejected: (slot) => this.#functions.get(slot << 3)?.ejected(),
+    });
     this.#hookReads();
     this.#hookWrites();
   }
 
-  attach(device: PciFunction, wanted: number | undefined, name: string): AttachedFunction {
-    const slot = this.#freeSlot(wanted);
-    const attached = new AttachedFunction(this, device, slot, name);
+  attach(device: PciFunction, options: PciSlotOptions): AttachedFunction {
+    const slot = this.#freeSlot(options.slot);
+    const attached = new AttachedFunction(this, device, slot, options);
     this.#functions.set(slot << 3, attached);
+    this.hotplug?.plugged(slot);
     return attached;
   }
 
   remove(slot: number): void {
     this.#functions.delete(slot << 3);
+    this.hotplug?.unplugged(slot);
+  }
+
+  #isFree(slot: number): boolean {
+    return !this.cpu.devices.pci.device_spaces[slot << 3];
   }
 
   #freeSlot(wanted: number | undefined): number {
-    const { device_spaces: spaces } = this.cpu.devices.pci;
     if (wanted !== undefined) {
-      if (!Number.isInteger(wanted) || wanted < 0 || wanted > 31 || spaces[wanted << 3]) {
+      if (!Number.isInteger(wanted) || wanted < 0 || wanted > 31 || !this.#isFree(wanted)) {
         throw new Error(`PCI slot ${wanted} is not free`);
       }
       return wanted;
     }
     for (let slot = FIRST_SLOT; slot <= LAST_SLOT; slot++) {
-      if (!spaces[slot << 3]) return slot;
+      if (this.#isFree(slot)) return slot;
     }
     throw new Error(`no free PCI slot from ${FIRST_SLOT} to ${LAST_SLOT}`);
   }
@@ -168,22 +203,30 @@ class AttachedFunction implements PciSlot {
   #wanted = false;
   #level = false;
   readonly #removePoll: () => void;
+  readonly #ejected: (() => void) | undefined;
 
-  constructor(bus: V86PciBus, device: PciFunction, slot: number, name: string) {
+  constructor(bus: V86PciBus, device: PciFunction, slot: number, options: PciSlotOptions) {
     this.#bus = bus;
     this.device = device;
     this.slot = slot;
+    this.#ejected = options.ejected;
     bus.cpu.devices.pci.register_device({
       pci_id: slot << 3,
       pci_space: new Uint8Array(256),
       pci_bars: [],
-      name,
+      name: options.name ?? 'vblk',
     });
     this.#update();
     this.#removePoll = bus.pollPoint.add(() => {
       this.#applyLevel();
       return Number.POSITIVE_INFINITY;
     });
+  }
+
+  refresh(): void {
+    this.#update();
+    this.#level = !this.#wanted; // as v86's interrupt controller may think
+    this.#applyLevel();
   }
 
   configWrite(offset: number, width: Width, value: number): void {
@@ -198,16 +241,25 @@ class AttachedFunction implements PciSlot {
     else this.#applyLevel();
   }
 
+  requestEject(): boolean {
+    this.#bus.hotplug?.requestEject(this.slot);
+    return this.#bus.hotplug !== null;
+  }
+
+  ejected(): void {
+    this.#ejected?.();
+  }
+
   detach(): void {
     this.setInterrupt(false);
     this.#applyLevel();
     this.#removePoll();
     for (const { window } of this.#mappings.values()) window.unmap();
     this.#mappings.clear();
-    this.#bus.remove(this.slot);
     const { pci } = this.#bus.cpu.devices;
     pci.device_spaces[this.slot << 3] = undefined;
     pci.devices[this.slot << 3] = undefined;
+    this.#bus.remove(this.slot);
   }
 
   #applyLevel(): void {

@@ -8,6 +8,7 @@
 import {
   VIRTIO_F_EVENT_IDX,
   VIRTIO_F_INDIRECT_DESC,
+  VIRTIO_F_RING_RESET,
   VIRTIO_F_VERSION_1,
   VIRTIO_MSI_NO_VECTOR,
   VIRTIO_PCI_ISR_CONFIG,
@@ -56,6 +57,13 @@ export interface ChainOwner {
   dropped(): void;
 }
 
+const RING_FEATURES = [
+  VIRTIO_F_INDIRECT_DESC,
+  VIRTIO_F_EVENT_IDX,
+  VIRTIO_F_VERSION_1,
+  VIRTIO_F_RING_RESET,
+];
+
 export class GuestDevice {
   readonly ram: GuestRam;
   readonly transport: GuestTransport;
@@ -84,7 +92,7 @@ export class GuestDevice {
     this.ram = ram;
     this.transport = transport;
     this.options = options;
-    this.#known = [...known, VIRTIO_F_INDIRECT_DESC, VIRTIO_F_EVENT_IDX, VIRTIO_F_VERSION_1];
+    this.#known = [...known, ...RING_FEATURES];
   }
 
   get status(): number {
@@ -117,6 +125,11 @@ export class GuestDevice {
   async reset(): Promise<void> {
     this.transport.writeStatus(0);
     while (this.transport.readStatus() !== 0) await this.relax();
+    this.abandon();
+  }
+
+  /** The device was reset, or is there no more: rings are freed and what was in flight dropped. */
+  abandon(): void {
     for (const ring of this.rings) ring.close();
     this.rings = [];
     const owners = new Set(this.#owners.flat());
@@ -144,6 +157,27 @@ export class GuestDevice {
       transport.writeStatus(transport.readStatus() | VIRTIO_STATUS_FAILED);
       throw new GuestError('EDEVICE', 'the device refused the features it offered');
     }
+  }
+
+  /**
+   * Resets one queue, waits until the device says so (2.6.1), and gives it a new ring elsewhere;
+   * what was in flight is dropped. Only with VIRTIO_F_RING_RESET, and while `start`ed.
+   */
+  async resetQueue(index: number): Promise<void> {
+    const { transport } = this;
+    transport.selectQueue(index);
+    transport.writeQueueReset();
+    while (transport.readQueueReset() !== 0 || transport.readQueueEnable() !== 0) {
+      await this.relax();
+      transport.selectQueue(index);
+    }
+    const ring = this.createRing(index); // before the old one's pages are free again
+    this.rings[index]!.close();
+    this.rings[index] = ring;
+    const owners = new Set(this.#owners[index]);
+    this.#owners[index] = new Array(ring.size).fill(null);
+    transport.setUpQueue(index, ring, this.vectorOf(index));
+    for (const owner of owners) owner?.dropped();
   }
 
   setUpQueues(): void {

@@ -24,6 +24,7 @@ import {
   VIRTIO_MMIO_QUEUE_NUM_MAX,
   VIRTIO_MMIO_QUEUE_PFN,
   VIRTIO_MMIO_QUEUE_READY,
+  VIRTIO_MMIO_QUEUE_RESET,
   VIRTIO_MMIO_QUEUE_SEL,
   VIRTIO_MMIO_STATUS,
   VIRTIO_MMIO_VERSION,
@@ -132,6 +133,14 @@ export class GuestMmio implements GuestTransport {
   disableQueue(): boolean {
     this.#write(this.legacy ? VIRTIO_MMIO_QUEUE_PFN : VIRTIO_MMIO_QUEUE_READY, 0);
     return true;
+  }
+
+  writeQueueReset(): void {
+    if (!this.legacy) this.#write(VIRTIO_MMIO_QUEUE_RESET, 1);
+  }
+
+  readQueueReset(): number {
+    return this.legacy ? 0 : this.#read(VIRTIO_MMIO_QUEUE_RESET);
   }
 
   /** There is one line, for all causes. */

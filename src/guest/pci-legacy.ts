@@ -86,6 +86,13 @@ export class PciLegacy extends PciTransport {
     return true;
   }
 
+  /** There is no such register. */
+  writeQueueReset(): void {}
+
+  readQueueReset(): number {
+    return 0;
+  }
+
   setUpQueue(index: number, ring: RingPlace, vector = VIRTIO_MSI_NO_VECTOR): void {
     this.selectQueue(index);
     const size = this.readQueueSize();

@@ -29,6 +29,7 @@ import {
   VIRTIO_PCI_COMMON_Q_ENABLE,
   VIRTIO_PCI_COMMON_Q_MSIX,
   VIRTIO_PCI_COMMON_Q_NOFF,
+  VIRTIO_PCI_COMMON_Q_RESET,
   VIRTIO_PCI_COMMON_Q_SELECT,
   VIRTIO_PCI_COMMON_Q_SIZE,
   VIRTIO_PCI_COMMON_Q_USEDHI,
@@ -138,6 +139,14 @@ export class PciModern extends PciTransport {
 
   disableQueue(): boolean {
     return false;
+  }
+
+  writeQueueReset(): void {
+    this.#write(VIRTIO_PCI_COMMON_Q_RESET, 2, 1);
+  }
+
+  readQueueReset(): number {
+    return this.#read(VIRTIO_PCI_COMMON_Q_RESET, 2);
   }
 
   setUpQueue(index: number, ring: RingPlace, vector = VIRTIO_MSI_NO_VECTOR): void {

@@ -42,6 +42,8 @@ export abstract class PciTransport implements GuestTransport {
   abstract writeQueueEnable(value: number): void;
   abstract readQueueEnable(): number;
   abstract disableQueue(): boolean;
+  abstract writeQueueReset(): void;
+  abstract readQueueReset(): number;
   abstract setUpQueue(index: number, ring: RingPlace, vector?: number): void;
   abstract kick(index: number): void;
   abstract readIsr(): number;

@@ -37,6 +37,10 @@ export interface GuestTransport {
   readQueueEnable(): number;
   /** Takes the queue from the device, where the interface can (MMIO, legacy); else false. */
   disableQueue(): boolean;
+  /** Begins to reset the queue alone (RING_RESET); legacy interfaces cannot. */
+  writeQueueReset(): void;
+  /** 1 while that goes on. */
+  readQueueReset(): number;
   /** Says how configuration interrupts come; a reset forgets it. Before the queues are set up. */
   setUpConfigInterrupt(): void;
   /** Everything from selecting to enabling, in the standard's order. */

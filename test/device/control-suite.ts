@@ -24,10 +24,12 @@ import {
 } from '#src/spec';
 import {
   type EngineName,
+  HOLD,
   isLegacy,
   Machine,
   type MachineOptions,
   type Slot,
+  slowDisk,
   type TransportName,
   turns,
 } from './machine.ts';
@@ -74,6 +76,26 @@ export function controlSuite(transport: TransportName, engine: EngineName): void
         slot.bus.writeStatus(status);
         await blk.read(0, 512);
         expect(slot.machine.ram.loadIndex(used)).toBe(legacy ? 1 : 2);
+      }));
+
+    it('VC-1 what was answered while DRIVER_OK was away is told of when it is back', () =>
+      on({}, async (_, machine) => {
+        const disk = await slowDisk(machine.core);
+        const slot = await machine.add({ transport, disk });
+        const blk = await slot.start();
+        disk.setRules(HOLD);
+        const read = blk.read(0, 512);
+        while ((await machine.held(disk)) === 0) await turns();
+        const status = slot.bus.readStatus();
+        slot.bus.writeStatus(status & ~VIRTIO_STATUS_DRIVER_OK);
+        disk.setRules([]);
+        await machine.release(disk);
+        while (machine.ram.loadIndex(blk.rings[0]!.used + 2) === 0) await turns();
+        await turns();
+        expect(slot.interrupts).toEqual([]);
+        slot.bus.writeStatus(status);
+        await read;
+        expect(slot.interrupts.length).toBeGreaterThan(0);
       }));
 
     it('VC-2 a modern driver must accept VERSION_1, a legacy one is not offered it', () =>

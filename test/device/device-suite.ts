@@ -1,8 +1,10 @@
 /** The device suite: everything that a guest can see of a disk behind one transport. */
 import { controlSuite } from './control-suite.ts';
 import { ioSuite } from './io-suite.ts';
-import { DISKS, ENGINES, THREADED, type TransportName } from './machine.ts';
+import { DISKS, ENGINES, isLegacy, THREADED, type TransportName } from './machine.ts';
 import { misbehaveSuite } from './misbehave-suite.ts';
+import { queueResetSuite } from './queue-reset-suite.ts';
+import { removalSuite } from './removal-suite.ts';
 import { requestSuite } from './request-suite.ts';
 import { resetSuite } from './reset-suite.ts';
 
@@ -15,6 +17,8 @@ export function deviceSuite(transport: TransportName): void {
     controlSuite(transport, engine);
     requestSuite(transport, engine);
     resetSuite(transport, engine);
+    if (!isLegacy(transport)) queueResetSuite(transport, engine);
+    removalSuite(transport, engine);
     misbehaveSuite(transport, engine);
   }
 }
@@ -28,6 +32,8 @@ export function threadedSuite(transport: TransportName): void {
     controlSuite(transport, engine);
     requestSuite(transport, engine);
     resetSuite(transport, engine);
+    if (!isLegacy(transport)) queueResetSuite(transport, engine);
+    removalSuite(transport, engine);
     misbehaveSuite(transport, engine);
   }
 }

@@ -69,7 +69,7 @@ export interface MachineOptions {
   /** Bytes of each of the two regions of guest RAM. Default 1 MiB. */
   readonly regionBytes?: number;
   readonly device?: VirtioBlkOptions;
-  readonly backend?: BackendOptions;
+  readonly backend?: BackendOptions | ((context: AioContext) => BackendOptions);
   readonly guest?: GuestBlkOptions;
 }
 
@@ -122,7 +122,9 @@ export class Machine {
   /** Plugs one more disk in. Engine and RAM are the machine's. */
   async add(options: MachineOptions = {}): Promise<Slot> {
     const driver = await this.#openDisk(options.disk ?? 'memory', options.diskBytes ?? 4 << 20);
-    const backend = BlockBackend.attach(this.core, this.context, driver, options.backend);
+    const { backend: given } = options;
+    const backendOptions = typeof given === 'function' ? given(this.context) : given;
+    const backend = BlockBackend.attach(this.core, this.context, driver, backendOptions);
     const device = await this.#realize(backend, options.device ?? {});
     const slot = new Slot(this, backend, device, options);
     this.slots.push(slot);
@@ -195,7 +197,9 @@ export class Slot {
   readonly backend: BlockBackend;
   readonly device: VirtioBlk;
   readonly options: MachineOptions;
-  readonly bus: GuestTransport;
+  bus: GuestTransport;
+  /** What the bus reaches the device through. */
+  readonly function: VirtioPci | VirtioMmio;
   /** Interrupts delivered: by the line, or by vector. */
   readonly interrupts: number[] = [];
   blk: GuestBlk | null = null;
@@ -209,7 +213,9 @@ export class Slot {
     this.backend = backend;
     this.device = device;
     this.options = options;
-    this.bus = this.#plugIn(options.transport ?? 'pci modern, memory BAR');
+    const transport = options.transport ?? 'pci modern, memory BAR';
+    this.function = this.#plugIn(transport);
+    this.bus = this.#probe(this.function, transport);
   }
 
   /** Vectors that the driver uses. */
@@ -235,23 +241,28 @@ export class Slot {
     return this.blk;
   }
 
-  #plugIn(name: TransportName): GuestTransport {
+  #plugIn(name: TransportName): VirtioPci | VirtioMmio {
     const line = (level: boolean) => this.#line(level);
     if (name.startsWith('mmio')) {
       const version = name === 'mmio 1' ? 1 : 2;
-      return GuestMmio.open(new VirtioMmio(this.device, { version, irq: line }));
+      return new VirtioMmio(this.device, { version, irq: line });
     }
     const mode = name.includes('transitional')
       ? 'transitional'
       : name.startsWith('pci legacy')
         ? 'legacy'
         : 'modern';
-    const fn = new VirtioPci(this.device, {
+    return new VirtioPci(this.device, {
       mode,
       modernBar: name === 'pci modern, I/O BAR' ? 'io' : 'memory',
       intx: line,
       msi: (_address, data) => this.#message(data),
     });
+  }
+
+  /** What the guest's bus driver does when it finds the device. */
+  #probe(fn: VirtioPci | VirtioMmio, name: TransportName): GuestTransport {
+    if (fn instanceof VirtioMmio) return GuestMmio.open(fn);
     const pci = GuestPci.open(fn, {
       interface: isLegacy(name) ? 'legacy' : 'modern',
       access: name === 'pci modern, window' ? 'window' : 'bar',
@@ -261,6 +272,11 @@ export class Slot {
       pci.enableMsix(messages.map((data) => ({ address: MSI_ADDRESS, data })));
     }
     return pci;
+  }
+
+  /** As after the bus has reset the function: configuration space is programmed anew. */
+  probeAgain(): void {
+    this.bus = this.#probe(this.function, this.options.transport ?? 'pci modern, memory BAR');
   }
 
   #line(level: boolean): void {
