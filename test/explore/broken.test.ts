@@ -6,7 +6,9 @@
 
 import { describe, expect, it } from 'vitest';
 import type { BrokenCase } from './broken/case.ts';
+import { drainCases } from './broken/drain.ts';
 import { loopCases } from './broken/loop.ts';
+import { queueLifeCases } from './broken/queue-life.ts';
 import { ringCases } from './broken/rings.ts';
 import { workCases } from './broken/work.ts';
 import { type EngineMaker, jsEngine, type Kind, makers, wasmEngine } from './explored.ts';
@@ -20,10 +22,13 @@ async function engineOf(kind: Kind, { program, ...edits }: BrokenCase): Promise<
   return mine ? await makers[kind](mine, program.calls) : whole[kind];
 }
 
-const cases = [...loopCases, ...workCases, ...ringCases];
+const cases = [...loopCases, ...workCases, ...ringCases, ...drainCases, ...queueLifeCases];
 
 /** Variants of the models that are of these protocols. */
-const VARIANTS = 'M1a M1b M1c M1e M1g M2a M3a M3b M6a M6b M7a M7b M7d M7e M8a M8b M9a'.split(' ');
+const VARIANTS = [
+  ...['M1a', 'M1b', 'M1c', 'M1e', 'M1g', 'M2a', 'M3a', 'M3b', 'M4a', 'M4b', 'M4c', 'M4d', 'M5a'],
+  ...['M6a', 'M6b', 'M7a', 'M7b', 'M7d', 'M7e', 'M8a', 'M8b', 'M9a', 'M11'],
+];
 
 describe('the list of broken steps', () => {
   it('breaks an engine in both engines, or a program', () => {

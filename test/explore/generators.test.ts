@@ -58,6 +58,18 @@ describe('functions made interruptible', () => {
     expect(engine.four()).toBe(4);
   });
 
+  it('may have a name that others give to a variable', () => {
+    const code = `
+      function ended(a) { return step(a); }
+      function other(ended) { return ended("plain"); }
+      function f() {
+        let [ended] = ["of its own"];
+        return ended;
+      }`;
+    const result = 'f() + other((a) => a) + ended("a")';
+    expect(run(code, result)).toEqual({ steps: ['a'], value: "of its ownplaina's result" });
+  });
+
   it('stay as they are without a step', () => {
     const code = 'function plain(a) {\n  return a + 1;\n}';
     expect(toGenerators(code, 'step')).toBe(code);

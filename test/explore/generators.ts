@@ -17,7 +17,10 @@ interface Node {
 interface Body {
   readonly node: Node;
   readonly parent: Node;
-  readonly calls: { readonly name: string; readonly node: Node }[];
+  calls: { readonly name: string; readonly node: Node }[];
+  /** The function that it is in, and what it declares for itself; of the module, nothing. */
+  readonly outer?: Body;
+  readonly locals: Set<string>;
 }
 
 function isNode(value: unknown): value is Node {
@@ -43,13 +46,14 @@ function nameOf(value: unknown): string | undefined {
 class Module {
   readonly bodies: Body[] = [];
   /** Identifiers that are neither called nor declared here, and where they stand. */
-  readonly values: { readonly name: string; readonly parent: Node }[] = [];
+  readonly values: { readonly name: string; readonly parent: Node; readonly body: Body }[] = [];
 
   constructor(code: string) {
     const program = parseAst(code) as unknown as Node;
-    const body: Body = { node: program, parent: program, calls: [] };
+    const body: Body = { node: program, parent: program, calls: [], locals: new Set() };
     this.bodies.push(body);
     for (const child of childrenOf(program)) this.#visit(child, program, body);
+    for (const one of this.bodies) one.calls = one.calls.filter(({ name }) => !isLocal(name, one));
   }
 
   #visit(node: Node, parent: Node, body: Body): void {
@@ -61,14 +65,30 @@ class Module {
     const called = parent.type === 'CallExpression' && parent['callee'] === node;
     const declared = FUNCTIONS.has(parent.type) && parent['id'] === node;
     const label = parent['key'] === node || parent['property'] === node;
-    if (name !== undefined && !called && !declared && !label) this.values.push({ name, parent });
+    if (name !== undefined && !called && !declared && !label)
+      this.values.push({ name, parent, body });
+    if (node.type === 'VariableDeclarator' && body.outer) declare(node['id'], body);
     let inside = body;
     if (FUNCTIONS.has(node.type)) {
-      inside = { node, parent, calls: [] };
+      inside = { node, parent, calls: [], outer: body, locals: new Set() };
       this.bodies.push(inside);
+      for (const param of node['params'] as unknown[]) declare(param, inside);
     }
     for (const child of childrenOf(node)) this.#visit(child, node, inside);
   }
+}
+
+/** All names of a pattern are the body's own. */
+function declare(pattern: unknown, body: Body): void {
+  if (!isNode(pattern)) return;
+  const name = nameOf(pattern);
+  if (name !== undefined) body.locals.add(name);
+  for (const child of childrenOf(pattern)) declare(child, body);
+}
+
+/** Does the name mean something else than in the module? */
+function isLocal(name: string, body: Body | undefined): boolean {
+  return body !== undefined && (body.locals.has(name) || isLocal(name, body.outer));
 }
 
 /** The name by which a body can be called from elsewhere in the module. */
@@ -127,8 +147,8 @@ export function toGenerators(code: string, step: string): string {
       }
     }
   }
-  const loose = values.find(({ name, parent }) => {
-    return stopping.has(name) && !parent.type.startsWith('Export');
+  const loose = values.find(({ name, parent, body }) => {
+    return stopping.has(name) && !isLocal(name, body) && !parent.type.startsWith('Export');
   });
   if (loose) throw new Error(`${loose.name} is passed on, and may be called without a yield`);
   const edits = new Edits();

@@ -190,7 +190,7 @@ export class World {
       engine.queueEnable(queue, num, features, desc, 0, avail, 0, used, 0),
     );
     if (broken !== 0) throw new Error(`the queue broke with ${broken}`);
-    return { queue, num, eventIdx, avail, used, heads: avail + VIRTQ_AVAIL_RING };
+    return { queue, num, eventIdx, desc, avail, used, heads: avail + VIRTQ_AVAIL_RING };
   }
 
   /** The slot's words, for a check at the end. */
@@ -204,7 +204,8 @@ export interface Ring {
   readonly queue: number;
   readonly num: number;
   readonly eventIdx: boolean;
-  /** Addresses of the available and the used ring. */
+  /** Addresses of the descriptors, the available and the used ring. */
+  readonly desc: number;
   readonly avail: number;
   readonly used: number;
   /** Where the driver puts the head of its n-th chain; each chain is one buffer of 4 bytes. */

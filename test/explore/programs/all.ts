@@ -1,5 +1,6 @@
 /** Every program, with the title of its test: the rows of the behaviour that it shows. */
 
+import { piecesOf } from '../product.ts';
 import type { Program } from '../world.ts';
 import {
   nestedPolls,
@@ -9,9 +10,20 @@ import {
   scheduleAgainstPoll,
 } from './bottom-halves.ts';
 import { scheduleDuringWalk, scheduleFromInside, scheduleTwice } from './coroutines.ts';
+import { type FlushPieces, flushesAgainstWrites, flushModule } from './flushes.ts';
 import { drain } from './gate.ts';
 import { detachAgainstKick, drainWhilePolling, setAgainstWatch } from './notifiers.ts';
+import { parking } from './parking.ts';
 import { cancelAgainstTake, completion, twoWorkers } from './pool.ts';
+import {
+  drainAgainstHandler,
+  moveAgainstKick,
+  resetAgainstServe,
+  sectionAgainstLife,
+  startAgainstKick,
+  stopAgainstKick,
+} from './queue-life.ts';
+import { overlappingRanges } from './ranges.ts';
 import { busyPolling, interruptAgainstCollect, kickAgainstServe } from './rings.ts';
 import { quiesceAgainstServe } from './serving.ts';
 import {
@@ -23,6 +35,13 @@ import {
 } from './waking.ts';
 
 type Shown = readonly [title: string, program: Program];
+
+const flushes = await piecesOf<FlushPieces>(flushModule);
+
+/** Ranges of blocks. */
+const LEFT = [0, 0] as const;
+const RIGHT = [1, 1] as const;
+const BOTH = [0, 1] as const;
 
 /** Small enough for all their executions. */
 export const small: readonly Shown[] = [
@@ -65,10 +84,36 @@ export const small: readonly Shown[] = [
     'the drain gate, and main asleep until a leave wakes it',
     drain({ lanes: 1, requests: 2, sleeping: true }),
   ],
+  ['BB-8 parking, one drained section', parking()],
+  ['BB-7 BB-8 parking, nested sections', parking({ depth: 2 })],
+  ['BB-8 historic bug 13 parking, a section behind the other', parking({ sections: 2 })],
+  [
+    'BB-8 parking, a section behind the other and nobody waits',
+    parking({ sections: 2, polls: false }),
+  ],
+  ['BB-23 two lanes that want one block', overlappingRanges([LEFT, LEFT], { closing: true })],
+  ['BB-23 two lanes that want overlapping ranges', overlappingRanges([BOTH, RIGHT])],
+  ['BB-24 flushes against writes', flushesAgainstWrites(flushes)],
+  ['BB-24 flushes against writes, one fails', flushesAgainstWrites(flushes, { failing: [true] })],
   ['NT-9 a notifier set while its context begins to watch', setAgainstWatch()],
   ['HN-2 historic bug 10 detach of a host notifier against a kick', detachAgainstKick()],
   ['HN-8 historic bug 12 detach and attach in poll mode against a kick', drainWhilePolling()],
   ['the first half of a reset against a thread that serves', quiesceAgainstServe()],
+  ['DP-14 HN-3 start of a queue against a kick', startAgainstKick()],
+  ['DP-14 HN-2 HN-3 stop and start of a queue against a kick', stopAgainstKick()],
+  ['VC-3 DP-14 reset and start of a queue against its handler', resetAgainstServe()],
+  ['DP-1 DP-3 historic bug 9 start and stop against a drained section', sectionAgainstLife()],
+  [
+    'DP-1 DP-3 stop, start and stop against a drained section',
+    sectionAgainstLife({ steps: ['stop', 'start', 'stop'] }),
+  ],
+  [
+    'DP-4 HN-3 stop and start against a drained section and a kick',
+    sectionAgainstLife({ steps: ['stop', 'start'], kick: true }),
+  ],
+  ['DP-5 a drained section against a handler that runs', drainAgainstHandler()],
+  ['DP-8 BB-8 a queue that changes its thread, kicked before', moveAgainstKick({ before: true })],
+  ['DP-8 HN-8 a queue that changes its thread against a kick', moveAgainstKick()],
   ['VQ-9 kicks suppressed by flags', kickAgainstServe()],
   ['VQ-9 kicks suppressed by event index', kickAgainstServe({ eventIdx: true })],
   ['AP-7 HN-9 begin and end of busy polling, flags', busyPolling()],
@@ -87,6 +132,8 @@ export const large: readonly Shown[] = [
   ['FD-5 four visitors', visitsAgainstClose({ visitors: 4 })],
   ['mail of four threads', mail({ senders: 4 })],
   ['the drain gate, three lanes', drain({ lanes: 3, requests: 3, sleeping: true })],
+  ['BB-8 parking, two threads', parking({ lanes: 2, sections: 2 })],
+  ['BB-23 three lanes, two of which exclude the third', overlappingRanges([LEFT, RIGHT, BOTH])],
   ['VQ-9 many kicks, flags', kickAgainstServe({ count: 16 })],
   ['VQ-9 many kicks, event index', kickAgainstServe({ count: 16, eventIdx: true })],
   ['AP-7 much busy polling, flags', busyPolling({ count: 16 })],

@@ -153,15 +153,22 @@ export const historicBugs = [
   ),
   historic(11)(
     'the kick of a thread that serves itself waits for its loop',
-    ['virtio/queue-set', "(ioeventfd && kick === 'poll')", 'ioeventfd'],
+    ['virtio/device-queue', "(ioeventfd && kick === 'poll')", 'ioeventfd'],
     { 'virtio/host-notifiers.test.ts': 'historic bug 11 a guest that spins after its kick' },
   ),
   historic(12)(
     'attach does not ask for kicks',
     [
-      'virtio/host-notifier',
-      '    this.#queue.setNotification(true);\n    this.#notifier.set();',
-      '    this.#notifier.set();',
+      [
+        'virtio/queue-service',
+        '  for (const { queue } of places) queue.setNotification(true);\n',
+        '',
+      ],
+      [
+        'virtio/local-queues',
+        '    for (const one of queues) this.#get(one).queue.setNotification(true); // HN-8\n',
+        '',
+      ],
     ],
     { 'virtio/host-notifiers.test.ts': 'historic bug 12 attach asks for kicks again' },
   ),
@@ -188,7 +195,7 @@ export const historicBugs = [
   ),
   historic(20)(
     'the interrupt that is in the notifier stays there at detach',
-    ['virtio/remote-queues', '    for (const one of queues) this.#deliver(one); // HN-10\n', ''],
+    ['virtio/queue-set', '    this.#each(indexes, (group, own) => group.deliver(own));\n', ''],
     { 'virtio/host-notifiers.test.ts': 'historic bug 20 a completion right before the driver' },
   ),
   historic(20)(

@@ -11,8 +11,8 @@ export const notify = [
     js: ['split', 'u32[q + (QUEUE_SIGNALLED_USED >>> 2)] = used;', ''],
   },
   {
-    name: 'notify/signalled_used moved only by an interrupt',
-    suite: 'VQ-7 an event that is never reached stays quiet',
+    name: 'historic bug 24/signalled_used moved only by an interrupt',
+    suite: 'VQ-7 historic bug 24 an event that is never reached stays quiet',
     wasm: [
       'notify',
       'store<u32>(queue, used, QUEUE_SIGNALLED_USED);',
