@@ -1,7 +1,11 @@
 import { defineConfig } from 'vitest/config';
 
 /** Tests that are threads themselves: one file at a time, so that they have the cores. */
-const THREADS = ['test/threads/**/*.test.ts', 'test/stress/**/*.test.ts'];
+const THREADS = [
+  'test/threads/**/*.test.ts',
+  'test/stress/**/*.test.ts',
+  'test/storm/**/*.test.ts',
+];
 const NEVER = ['test/matrix/node_modules/**', 'node_modules/**', 'build/**'];
 
 export default defineConfig({

@@ -13,7 +13,6 @@ import { startIOThread } from 'vblk/node';
 import { alone, compare } from './harness.mjs';
 import { compareThreads, openRuler, ratioResults, sleepContestant } from './rounds.mjs';
 
-const ENGINES = ['wasm', 'js'];
 const REQUESTS = 4096;
 const THREAD = new URL('bottom-half-thread.mjs', import.meta.url);
 
@@ -64,20 +63,23 @@ export async function arrayContestant(count) {
   return { name: 'array', requests: REQUESTS, run, check };
 }
 
-async function oneCase(name, count, modules, options) {
-  const own = (contestant) => alone(import.meta.url, name, contestant);
+async function oneCase(name, count, options) {
   const contestants = [];
-  for (const engine of ENGINES) {
-    contestants.push(await (await own(engine)).oneContestant(engine, modules.shared, count));
+  for (const entrant of options.entrants) {
+    const own = await entrant.own(import.meta.url, name);
+    const one = await own.oneContestant(entrant.engine, entrant.modules.shared, count);
+    contestants.push({ ...one, name: entrant.name });
   }
-  contestants.push(await (await own('array')).arrayContestant(count));
+  if (!options.against) {
+    contestants.push(await (await alone(import.meta.url, name, 'array')).arrayContestant(count));
+  }
   return compare(name, contestants, options);
 }
 
 // ---- Two threads --------------------------------------------------------------------------------
 
 /** Two IOThreads with `count` bottom halves each: each schedules its peer, until time is over. */
-async function openPair(engine, module, count) {
+export async function openPair(engine, module, count) {
   const core = await Core.open({ engine, module, shared: true, ramBytes: 65_536 });
   if (core.engine.kind !== engine) throw new Error(`meant ${engine}, got ${core.engine.kind}`);
   const context = new AioContext(core);
@@ -114,10 +116,15 @@ async function openPair(engine, module, count) {
   return { name: engine, turn, check, close };
 }
 
-async function twoCase(name, count, modules, options, ruler) {
+async function twoCase(name, count, options, ruler) {
   const contestants = [];
-  for (const engine of ENGINES) contestants.push(await openPair(engine, modules.shared, count));
-  if (count === 1) {
+  for (const entrant of options.entrants) {
+    const own = await entrant.own(import.meta.url, name);
+    const one = await own.openPair(entrant.engine, entrant.modules.shared, count);
+    contestants.push({ ...one, name: entrant.name });
+  }
+  const bare = count === 1 && !options.against;
+  if (bare) {
     const { turn, ...wait } = await sleepContestant();
     const runs = async (ms) => {
       const { requests, ns } = await turn(ms);
@@ -126,22 +133,23 @@ async function twoCase(name, count, modules, options, ruler) {
     contestants.push({ ...wait, turn: runs });
   }
   const list = await compareThreads(name, contestants, ruler, options);
-  if (count === 1)
-    for (const engine of ENGINES) list.push(...ratioResults(list, name, engine, 'wait'));
+  if (bare) {
+    for (const one of options.entrants) list.push(...ratioResults(list, name, one.name, 'wait'));
+  }
   for (const { close } of contestants) await close();
   return list;
 }
 
-export async function* bottomHalfCases(modules, options) {
+export async function* bottomHalfCases(_modules, options) {
   for (const count of [1, 64]) {
     const name = `bottom-half/one/${count}`;
-    if (options.wanted(name)) yield await oneCase(name, count, modules, options);
+    if (options.wanted(name)) yield await oneCase(name, count, options);
   }
   const counts = [1, 64].filter((count) => options.wanted(`bottom-half/two/${count}`));
   if (counts.length === 0) return;
   const ruler = await openRuler();
   for (const count of counts) {
-    yield await twoCase(`bottom-half/two/${count}`, count, modules, options, ruler);
+    yield await twoCase(`bottom-half/two/${count}`, count, options, ruler);
   }
   await ruler.close();
 }

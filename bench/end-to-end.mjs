@@ -68,25 +68,36 @@ function figuresOf(name, { name: who, totals }) {
 }
 
 async function compareDepth(name, depth, machines, bare, ruler, options) {
-  const devices = machines.map((machine) => machineContestant(machine, depth));
+  const devices = machines.map(({ machine, own, name: who }) =>
+    own.machineContestant(machine, depth, who),
+  );
   const list = await compareThreads(name, [...devices, ...bare], ruler, options);
   const beside = bare.map((one) => one.name);
-  for (const who of ENGINES) {
+  for (const { name: who } of machines) {
     for (const other of beside) list.push(...ratioResults(list, name, who, other));
   }
   return [...list, ...devices.flatMap((device) => figuresOf(name, device))];
 }
 
-async function* depthCases(modules, options, kind, file, ruler) {
+/** The machine of each entrant, and the module that made it. */
+async function openMachines(name, entrants, shape) {
+  const machines = [];
+  for (const entrant of entrants) {
+    const own = await entrant.own(new URL('thread-machine.mjs', import.meta.url), name);
+    const full = { module: entrant.modules.shared, ...shape };
+    const machine = await own.openThreadMachine(entrant.engine, full);
+    machines.push({ machine, own, name: entrant.name, close: machine.close });
+  }
+  return machines;
+}
+
+async function* depthCases(options, kind, file, ruler) {
   const depths = DEPTHS.filter((depth) => options.wanted(`end-to-end/${kind}/${depth}`));
   if (depths.length === 0) return;
   const { bare, ...driven } = diskOf(kind, file.filename, file.fd);
-  const machines = [];
-  for (const engine of ENGINES) {
-    const shape = { module: modules.shared, spin: SPIN, ...driven };
-    machines.push(await openThreadMachine(engine, shape));
-  }
-  const others = await Promise.all(bare.map((open) => open()));
+  const shape = { spin: SPIN, ...driven };
+  const machines = await openMachines(`end-to-end/${kind}`, options.entrants, shape);
+  const others = options.against ? [] : await Promise.all(bare.map((open) => open()));
   for (const depth of depths) {
     const name = `end-to-end/${kind}/${depth}`;
     yield await compareDepth(name, depth, machines, others, ruler, options);
@@ -139,7 +150,7 @@ function gains(list, name) {
 
 async function* twoCase(modules, options, file, ruler) {
   const name = 'end-to-end/file/64/two';
-  if (!options.wanted(name)) return;
+  if (!options.wanted(name) || options.against) return;
   const { disk, blocks } = diskOf('file', file.filename, file.fd);
   const machines = [];
   const contestants = [];
@@ -178,7 +189,7 @@ export async function* endToEndCases(modules, options) {
       file.fd = openSync(file.filename, 'r');
     }
     for (const kind of ['null', 'memory', 'file']) {
-      yield* depthCases(modules, options, kind, file, ruler);
+      yield* depthCases(options, kind, file, ruler);
     }
     yield* twoCase(modules, options, file, ruler);
     if (file.fd >= 0) closeSync(file.fd);

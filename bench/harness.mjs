@@ -71,6 +71,24 @@ export function ratio(results, name, fast, slow) {
   };
 }
 
+/** The same by rounds as a result of its own, or null if one of them has none. */
+export function ratioResult(results, name, fast, slow) {
+  const find = (contestant) =>
+    results.find((result) => result.case === name && result.contestant === contestant);
+  const [a, b] = [find(fast), find(slow)];
+  if (!a?.rounds || !b?.rounds) return null;
+  const rounds = b.rounds.map((value, round) => value / a.rounds[round]);
+  return {
+    case: name,
+    contestant: `${fast}/${slow}`,
+    unit: 'times as fast',
+    min: Math.min(...rounds),
+    median: median(rounds),
+    samples: rounds.length,
+    rounds,
+  };
+}
+
 export const machine = () => ({
   cpu: cpus()[0]?.model ?? 'unknown',
   cores: cpus().length,

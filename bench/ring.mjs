@@ -58,13 +58,19 @@ export async function* ringCases(modules, options) {
         const name = `ring/split/${kind}/${descriptors}/${batch}`;
         if (!options.wanted(name)) continue;
         const indirect = kind === 'indirect';
-        const shape = { module: modules.unshared, descriptors, indirect, size: tight ? 1024 : 512 };
-        const own = (contestant) => alone(import.meta.url, name, contestant);
-        const contestants = [
-          await (await own('wasm')).engineContestant('wasm', shape, batch),
-          await (await own('js')).engineContestant('js', shape, batch),
-          await (await own('naive')).naiveContestant('naive', shape, batch),
-        ];
+        const shape = { descriptors, indirect, size: tight ? 1024 : 512 };
+        const contestants = [];
+        for (const entrant of options.entrants) {
+          const own = await entrant.own(import.meta.url, name);
+          const full = { module: entrant.modules.unshared, ...shape };
+          const one = await own.engineContestant(entrant.engine, full, batch);
+          contestants.push({ ...one, name: entrant.name });
+        }
+        if (!options.against) {
+          const own = await alone(import.meta.url, name, 'naive');
+          const full = { module: modules.unshared, ...shape };
+          contestants.push(await own.naiveContestant('naive', full, batch));
+        }
         yield await compare(name, contestants, options);
       }
     }

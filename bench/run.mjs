@@ -1,6 +1,8 @@
 /**
  * `npm run bench`: what the hot path costs, contestants alternating in one process.
  *
+ *   npm run bench -- --against DIR   compare with the build of another checkout, round by round:
+ *                                    ring, device, bottom-half and end-to-end cases
  *   npm run bench -- --json FILE     also write all results
  *   npm run bench -- --only ring     cases whose name contains `ring`
  *   npm run bench -- --rounds 30     rounds per case (default 15)
@@ -9,16 +11,18 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { entrants, ratedPairs } from './against.mjs';
 import { bottomHalfCases } from './bottom-half.mjs';
 import { deviceCases } from './device.mjs';
 import { endToEndCases } from './end-to-end.mjs';
 import { figures } from './figures.mjs';
 import { fileCases } from './file.mjs';
-import { machine, ratio } from './harness.mjs';
+import { machine, ratio, ratioResult } from './harness.mjs';
 import { idlePollCases } from './idle-poll.mjs';
 import { kickCases } from './kick.mjs';
 import { memoryCases, parseCases } from './memory.mjs';
 import { ringCases } from './ring.mjs';
+import { scsiCases } from './scsi.mjs';
 
 /** What is compared with what, where a case has both. */
 const PAIRS = [
@@ -39,6 +43,7 @@ const NUMBERS = {
 function options() {
   const { values } = parseArgs({
     options: {
+      against: { type: 'string' },
       json: { type: 'string' },
       only: { type: 'string', default: '' },
       rounds: { type: 'string', default: '15' },
@@ -80,28 +85,51 @@ function printFigure({ case: name, contestant, unit, min, median, samples }) {
   console.log(`${name} ${contestant}: ${value} ${unit}${more}`);
 }
 
+/** The engines that take part; says what is wrong with `--against`. */
+function entrantsOf(against) {
+  try {
+    return entrants(against);
+  } catch (error) {
+    console.error(error.message);
+    return process.exit(2);
+  }
+}
+
+/** Two builds: how many times as fast ours was, as results of their own. */
+function ratings(list, pairs) {
+  const names = [...new Set(list.map((one) => one.case))];
+  return names.flatMap((name) =>
+    pairs.flatMap(([ours, other]) => ratioResult(list, name, ours, other) ?? []),
+  );
+}
+
 const given = options();
+given.entrants = entrantsOf(given.against);
 const read = (name) => readFileSync(new URL(`../build/${name}`, import.meta.url));
 const modules = { unshared: read('core.wasm'), shared: read('core.shared.wasm') };
 const results = [];
-const all = [
+const comparable = [ringCases, deviceCases, bottomHalfCases, endToEndCases];
+const everything = [
   ringCases,
   parseCases,
   memoryCases,
   deviceCases,
+  scsiCases,
   fileCases,
   bottomHalfCases,
   idlePollCases,
   kickCases,
   endToEndCases,
 ];
-for (const cases of all) {
+const pairs = ratedPairs(given.entrants);
+for (const cases of given.against ? comparable : everything) {
   for await (const list of cases(modules, given)) {
+    list.push(...ratings(list, pairs));
     results.push(...list);
     print(list);
   }
 }
-for await (const list of figures(given.wanted, given.idle)) {
+for await (const list of given.against ? [] : figures(given.wanted, given.idle)) {
   results.push(...list);
   for (const figure of list) printFigure(figure);
 }

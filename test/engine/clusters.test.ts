@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { Core, type CoreOptions } from '#src/engine/core';
+import { createJsEngine } from '#src/engine/js';
 import {
   ARENA_CLAIMED,
   ARENA_LIMIT,
@@ -41,6 +42,7 @@ function makeDisk(core: Core, clusters: number) {
   const source = core.allocate(8);
   return {
     arena,
+    address: disk,
     word,
     set,
     /** Writes 8 bytes into cluster `n`; returns how many of them found room. */
@@ -122,4 +124,33 @@ describe.each(kinds)('cluster arenas (%s)', (_name, options) => {
     const bytes = core.u8.subarray(at, at + CLUSTER_BYTES);
     expect(bytes.reduce((sum, byte) => sum + byte, 0)).toBe(8 * 5);
   });
+});
+
+it('js engine: zeroes what lies in memory that another thread has grown a moment ago', () => {
+  const shared = new URL('../../build/core.shared.wasm', import.meta.url);
+  const core = Core.openSync({ engine: 'js', module: readFileSync(shared), shared: true });
+  const clusters = 4;
+  const disk = makeDisk(core, clusters);
+  const before = core.memory.buffer;
+  expect(core.growClusters(disk.arena, 64)).toBe(true);
+  for (let n = 0; n < clusters; n++) disk.touch(n);
+  const table = disk.word(disk.word(disk.address + DISK_L1));
+  expect(Math.min(table, disk.clusterAt(0))).toBeGreaterThanOrEqual(before.byteLength);
+
+  // The platform goes on showing the memory as it was for some looks.
+  for (const free of [0, 1]) {
+    let looks = 0;
+    const late = {
+      grow: () => 0,
+      get buffer() {
+        return looks++ < 5 ? before : core.memory.buffer;
+      },
+    };
+    const engine = createJsEngine(late, late);
+    const clusterAt = disk.clusterAt(free);
+    engine.clusterZero(disk.address, free * CLUSTER_BYTES, 0, CLUSTER_BYTES, 0, free);
+    if (free) expect(disk.clusterAt(free)).toBe(0);
+    else
+      expect(core.u8.subarray(clusterAt, clusterAt + 200).every((byte) => byte === 0)).toBe(true);
+  }
 });

@@ -130,7 +130,7 @@ export function clusterZero(
   const end = offset + length;
   while (offset < end) {
     const slot = l1Slot(v, disk, offset);
-    const table = load(v.i32, slot) >>> 0;
+    const table = inSight(v, load(v.i32, slot) >>> 0);
     const start = Math.floor(offset / TABLE_SPAN) * TABLE_SPAN;
     const stop = Math.min(end, start + TABLE_SPAN);
     if (table !== 0) {
@@ -163,7 +163,7 @@ function zeroTable(
     if (free !== 0 && whole) {
       freeCluster(v, disk, slot);
     } else {
-      const cluster = load(v.i32, slot) >>> 0;
+      const cluster = inSight(v, load(v.i32, slot) >>> 0);
       if (cluster !== 0) v.u8.fill(0, cluster + start, cluster + start + piece);
     }
     offset += piece;
@@ -172,7 +172,7 @@ function zeroTable(
 
 /** Empties a slot and gives what was in it back. No other thread is inside the disk. */
 function freeCluster(v: Views, disk: number, slot: number): void {
-  const cluster = exchange(v.i32, slot, 0) >>> 0;
+  const cluster = inSight(v, exchange(v.i32, slot, 0) >>> 0);
   if (cluster === 0) return;
   giveBack(v, v.u32[(disk + DISK_ARENA) >>> 2]!, cluster);
   sub(v.i32, disk + DISK_CLUSTERS, 1);

@@ -16,6 +16,7 @@ export class Views {
   u8!: Uint8Array;
   u32!: Uint32Array;
   i32!: Int32Array;
+  f64!: Float64Array;
   ram8!: Uint8Array;
   ram16!: Uint16Array;
   ram32!: Uint32Array;
@@ -74,6 +75,7 @@ export class Views {
     this.u8 = new Uint8Array(state);
     this.u32 = new Uint32Array(state, 0, Math.floor(state.byteLength / 4));
     this.i32 = new Int32Array(state, 0, Math.floor(state.byteLength / 4));
+    this.f64 = new Float64Array(state, 0, Math.floor(state.byteLength / 8));
     this.ram8 = same ? this.u8 : new Uint8Array(ram);
     this.ram16 = new Uint16Array(ram, 0, Math.floor(ram.byteLength / 2));
     this.ram32 = same ? this.u32 : new Uint32Array(ram, 0, Math.floor(ram.byteLength / 4));

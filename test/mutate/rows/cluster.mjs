@@ -256,8 +256,8 @@ export const cluster = [
     wasm: ['cluster', '  store32(entry, 0, 0);\n', ''],
     js: [
       'cluster',
-      'const cluster = exchange(v.i32, slot, 0) >>> 0;',
-      'const cluster = load(v.i32, slot) >>> 0;',
+      'const cluster = inSight(v, exchange(v.i32, slot, 0) >>> 0);',
+      'const cluster = inSight(v, load(v.i32, slot) >>> 0);',
     ],
   },
   {

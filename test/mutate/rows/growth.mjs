@@ -10,6 +10,16 @@ export const growth = [
     js: ['cluster', '  if (cluster !== 0) v.upTo(cluster + CLUSTER);\n', ''],
   },
   {
+    name: 'growth/a level-2 table out of sight of who zeroes',
+    only: ONLY_JS,
+    noticed: { 'engine/clusters.test.ts': 'zeroes what lies in memory that another thread' },
+    js: [
+      'cluster',
+      'const table = inSight(v, load(v.i32, slot) >>> 0);',
+      'const table = load(v.i32, slot) >>> 0;',
+    ],
+  },
+  {
     name: 'growth/a fresh cluster out of sight',
     only: ONLY_JS,
     steps: 'a fresh cluster of new memory is claimed',

@@ -1,0 +1,127 @@
+/** What must be true after each storm. Throws an Error that says what is not. */
+import { setTimeout as delay } from 'node:timers/promises';
+import {
+  CONTEXT_HANDLER_COUNT,
+  CONTEXT_HANDLERS,
+  CONTEXT_TURNS,
+  HANDLER_NOTIFIER,
+  HANDLER_SIZE,
+  QUEUE_INUSE,
+} from '#src/layout';
+import { SECTOR } from './model.mjs';
+
+const HEAP_BYTES = 1 << 20;
+/** Turns that an idle context may take in the time we watch it. */
+const TURNS_MAX = 4;
+const IDLE_CPU_MS = 20;
+
+function expectThat(condition, what) {
+  if (!condition) throw new Error(what);
+}
+
+/** Handlers that a context has, of whatever notifier. */
+function handlers(core, context) {
+  const word = (at) => Atomics.load(core.u32, at >>> 2);
+  const table = word(context + CONTEXT_HANDLERS);
+  let count = 0;
+  for (let i = 0; i < word(context + CONTEXT_HANDLER_COUNT); i++) {
+    if (word(table + i * HANDLER_SIZE + HANDLER_NOTIFIER) !== 0) count++;
+  }
+  return count;
+}
+
+/** What has to be as it was, once all devices are gone. */
+export function inventory(rig) {
+  return {
+    bytes: rig.core.allocatedBytes,
+    guestBytes: rig.ram.allocatedBytes,
+    handlers: rig.contexts.map((context) => handlers(rig.core, context)),
+  };
+}
+
+/** The devices are still there, but stopped: no thread listens to any of their doorbells. */
+export async function expectDeaf(rig, { handlers: before }) {
+  const threads = () => rig.contexts.slice(1).map((context) => handlers(rig.core, context));
+  for (let i = 0; i < 50 && `${threads()}` !== `${before.slice(1)}`; i++) await delay(2);
+  expectThat(`${threads()}` === `${before.slice(1)}`, `handlers of a stopped device: ${threads()}`);
+}
+
+export async function expectSameInventory(rig, before) {
+  let now = inventory(rig);
+  // A thread's last word may be on its way.
+  for (let i = 0; i < 50 && JSON.stringify(now) !== JSON.stringify(before); i++) {
+    await delay(2);
+    now = inventory(rig);
+  }
+  const [a, b] = [JSON.stringify(now), JSON.stringify(before)];
+  expectThat(a === b, `left behind: ${a} instead of ${b}`);
+}
+
+/** All requests of a slot have ended once, and the disk holds what the model says. */
+export async function checkSlot(slot) {
+  const { load, backend, device, rig } = slot;
+  await load.finish();
+  expectThat(load.issued === load.completed + load.droppedCount, 'a request has no end');
+  expectThat(backend.inFlight === 0, `in flight: ${backend.inFlight}`);
+  for (const { queue, index } of device.queueConfigs) {
+    const inuse = rig.core.u32[(queue + QUEUE_INUSE) >>> 2];
+    expectThat(inuse === 0, `queue ${index}: inuse ${inuse}`);
+  }
+  expectThat(!backend.quiesced, 'the backend is still drained');
+  await checkImage(slot);
+}
+
+async function checkImage({ backend, load }) {
+  const { sectors } = load.model;
+  expectThat(backend.size === sectors * SECTOR, `the disk has ${backend.size} bytes`);
+  const bytes = new Uint8Array(sectors * SECTOR);
+  await backend.io.read(0, bytes);
+  load.model.check(new Uint32Array(bytes.buffer), 0, 0, sectors, 'the image');
+}
+
+/** Nobody turns and nobody works while nothing is to be done. */
+export async function checkIdle(rig, milliseconds) {
+  await delay(20);
+  const turns = () => rig.contexts.map((at) => rig.core.u32[(at + CONTEXT_TURNS) >>> 2]);
+  const before = turns();
+  const cpu = process.cpuUsage();
+  await delay(milliseconds);
+  const { user, system } = process.cpuUsage(cpu);
+  const spent = (user + system) / 1000;
+  const taken = turns().map((count, i) => (count - before[i]) >>> 0);
+  expectThat(
+    taken.every((count) => count <= TURNS_MAX),
+    `turns of the idle contexts: ${taken}`,
+  );
+  return { turns: Math.max(...taken), spent };
+}
+
+/**
+ * As `checkIdle` for a second, and what it costs. Garbage is collected first, which V8 would do by
+ * itself some time in that second.
+ */
+export async function checkIdleCost(rig, milliseconds = 1000) {
+  await heaps(rig);
+  const { spent } = await checkIdle(rig, milliseconds);
+  expectThat(spent <= IDLE_CPU_MS, `an idle second costs ${spent} ms`);
+  return spent;
+}
+
+/** Bytes of the JavaScript heaps: main's and the threads'. Null without --expose-gc. */
+export async function heaps(rig) {
+  if (!globalThis.gc) return null;
+  const others = await Promise.all(rig.threads.map((thread) => thread.call('heap')));
+  await delay(1);
+  for (let i = 0; i < 3; i++) globalThis.gc();
+  return [process.memoryUsage().heapUsed, ...others];
+}
+
+export function checkHeaps(before, now) {
+  if (!before || !now) return 0;
+  const grown = now.map((bytes, i) => bytes - before[i]);
+  expectThat(
+    grown.every((bytes) => bytes < HEAP_BYTES),
+    `JavaScript heaps have grown by ${grown} bytes`,
+  );
+  return Math.max(...grown);
+}

@@ -1,0 +1,8 @@
+/** The Worker of storms: the package's entry, and a look at its own heap. */
+import '#src/adapter/node-thread-entry';
+import { registerService } from '#src/aio/services';
+
+registerService('heap', () => {
+  for (let i = 0; i < 3; i++) globalThis.gc?.();
+  return process.memoryUsage().heapUsed;
+});
