@@ -8,9 +8,9 @@ import { blockOf, segmentIn } from "./blocks";
 import { inFlight, recordOf } from "./split";
 
 // What `walk` does with each piece; constant at each call, so each gets a loop of its own.
-export const FROM_CHAIN = 0;
-export const TO_CHAIN = 1;
-export const ZERO_CHAIN = 2;
+const FROM_CHAIN = 0;
+const TO_CHAIN = 1;
+const ZERO_CHAIN = 2;
 
 /**
  * Moves up to `length` bytes between `address` and the chain's bytes after `skip` of them: readable
@@ -18,7 +18,7 @@ export const ZERO_CHAIN = 2;
  */
 // @ts-ignore: decorator
 @inline
-export function walk(queue: u32, head: u32, skip: u32, address: u32, length: u32, what: i32): u32 {
+function walk(queue: u32, head: u32, skip: u32, address: u32, length: u32, what: i32): u32 {
   if (!inFlight(queue, head)) return 0;
   const record = recordOf(queue, head);
   const readable = load<u32>(record, RECORD_OUT_COUNT);
@@ -46,4 +46,16 @@ export function walk(queue: u32, head: u32, skip: u32, address: u32, length: u32
     }
   }
   return moved;
+}
+
+export function copyFromChain(queue: u32, head: u32, skip: u32, to: u32, length: u32): u32 {
+  return walk(queue, head, skip, to, length, FROM_CHAIN);
+}
+
+export function copyToChain(queue: u32, head: u32, skip: u32, from: u32, length: u32): u32 {
+  return walk(queue, head, skip, from, length, TO_CHAIN);
+}
+
+export function zeroChain(queue: u32, head: u32, skip: u32, length: u32): u32 {
+  return walk(queue, head, skip, 0, length, ZERO_CHAIN);
 }

@@ -3,7 +3,7 @@
 
 import { ABI_VERSION, LAYOUT_SUM } from "../src/layout";
 import { isAllocated, read, write, zero } from "./cluster";
-import { FROM_CHAIN, TO_CHAIN, walk, ZERO_CHAIN } from "./copy";
+import { readHeaders, writeResponses } from "./scsi";
 import { serve } from "./serve";
 import { queueBreak as breakQueue, queueEnable as enable } from "./setup";
 import { pop, push } from "./split";
@@ -13,10 +13,14 @@ export {
   notifierWatch, notify, prepare,
 } from "./aio";
 export { coNext, coSchedule, coTake } from "./coroutine";
+export { copyFromChain, copyToChain, zeroChain } from "./copy";
 export { gateClose, gateEnter, gateInFlight, gateLeave, gateOpen } from "./gate";
 export { queueEmpty, queuePublish, queueSetNotification } from "./notify";
+export { blkCollect, blkFinish } from "./plain";
 export { handlerPending, handlerReady, pollSpin } from "./poll";
 export { poolCancel, poolDone, poolReap, poolSubmit, poolTake } from "./pool";
+export { blkRestore, queueRestore, scsiRestore } from "./restore";
+export { scsiCollect, scsiFinish } from "./scsi-plain";
 export { queueReset } from "./setup";
 export { queueDetach, queueUnpop } from "./split";
 export {
@@ -67,16 +71,13 @@ export function blkPush(queue: u32, count: u32): i32 {
   return push(queue, count, true);
 }
 
-export function copyFromChain(queue: u32, head: u32, skip: u32, to: u32, length: u32): u32 {
-  return walk(queue, head, skip, to, length, FROM_CHAIN);
+export function scsiPop(queue: u32, max: u32, cdbSize: u32, senseSize: u32): i32 {
+  return readHeaders(queue, queuePop(queue, max), cdbSize, senseSize);
 }
 
-export function copyToChain(queue: u32, head: u32, skip: u32, from: u32, length: u32): u32 {
-  return walk(queue, head, skip, from, length, TO_CHAIN);
-}
-
-export function zeroChain(queue: u32, head: u32, skip: u32, length: u32): u32 {
-  return walk(queue, head, skip, 0, length, ZERO_CHAIN);
+export function scsiPush(queue: u32, count: u32): i32 {
+  writeResponses(queue, count);
+  return queuePush(queue, count);
 }
 
 export function clusterServe(queue: u32, count: u32, backend: u32, lane: u32): u32 {

@@ -5,7 +5,7 @@
 // thread, stands beside it; "home" is the thread that serves the queue or context.
 
 /** Count up whenever a structure below changes: a module and its memory must agree. */
-export const ABI_VERSION = 2;
+export const ABI_VERSION = 4;
 
 // ---- Core header: the first bytes of the first arena ------------------------------------------
 //   0        4        8        12        16        20       24
@@ -96,12 +96,15 @@ export const QUEUE_WALK_REST = 168; // u64: and its second
 export const QUEUE_WALK_ENTRIES = 176; // descriptors of the table it is in
 export const QUEUE_WALK_END = 180; // up to where segments may be added
 export const QUEUE_RUNNING = 184; // 1: requests may be taken. Main (atomic)
-export const QUEUE_SIZE = 192;
+export const QUEUE_PLAIN = 188; // address of its plain table
+export const QUEUE_SCSI = 192; // address of its SCSI table; 0: it takes no SCSI commands
+export const QUEUE_SIZE = 256;
 // QUEUE_FEATURES
 export const QUEUE_F_EVENT_IDX = 1;
 export const QUEUE_F_INDIRECT = 2;
 export const QUEUE_F_NOTIFY_ON_EMPTY = 4;
 export const QUEUE_F_HELD = 8; // used.idx is not stored by push, but by main (`queuePublish`)
+export const QUEUE_F_PADDED = 16; // scsi: data begin in the second buffer, not behind the header
 
 // Why a queue broke. The numbers are the contract's: both engines answer the same.
 export const BROKEN_HEAD = 1; // head >= num, BG-1
@@ -116,12 +119,13 @@ export const BROKEN_INDIRECT_SIZE = 9; // table length 0 or no multiple of 16, B
 export const BROKEN_INDIRECT = 10; // nested, with NEXT, or not negotiated, BG-9
 export const BROKEN_ADDRESS = 11; // outside guest memory or wrapping, BG-10
 export const BROKEN_TOO_LONG = 12; // more than 1024 segments, or 4 GiB and more, BG-11
-export const BROKEN_HEADERS = 13; // blk: no readable or no writable part, header short, BG-12
+export const BROKEN_HEADERS = 13; // BG-12, BG-13: header short, no room for status or response
 export const BROKEN_MISALIGNED = 14; // ring address not aligned
 export const BROKEN_RING_ADDRESS = 15; // ring outside one region
 export const BROKEN_SIZE = 16; // ring size 0, odd, or beyond capacity
 export const BROKEN_ENGINE = 17; // the engine itself failed (a RuntimeError)
 export const BROKEN_ENABLE = 18; // queue_enable written with something else than 1, BG-19
+export const BROKEN_CONFIG = 19; // a field of the configuration written with what it cannot be
 
 // ---- Record: one popped request, at QUEUE_RECORDS + head * RECORD_SIZE ------------------------
 export const RECORD_STATE = 0; // RECORD_FREE or RECORD_IN_FLIGHT. Home
@@ -157,9 +161,64 @@ export const SEGMENTS_MAX = 1024;
 /** Blocks that the longest chain takes: ceil(1024 / 15). Pop takes no head with fewer free. */
 export const CHAIN_BLOCKS_MAX = 69;
 
+// ---- Plain table: reads or writes of one segment each, for a driver that settles at once -------
+// Row i is of head i of the part of QUEUE_BATCH that was collected. Columns of f64. Home.
+export const PLAIN_OFFSETS = 0; // first byte on the disk
+export const PLAIN_STARTS = 256; // first byte in the buffer of guest RAM
+export const PLAIN_LENGTHS = 512; // bytes
+export const PLAIN_RESULTS = 768; // by the driver: bytes or a negative errno
+export const PLAIN_BITS = 1024; // by a hash of sectors: may a row begin there?
+export const PLAIN_BITS_LOG2 = 10; // how many bits
+export const PLAIN_SIZE = 1152;
+export const PLAIN_ROWS = 32;
+
+// ---- SCSI table: what a command queue of virtio-scsi has beside its records (5.6.6.1) -----------
+// | a request for each head | a response for each head |. Home.
+// A request begins with the header as the driver wrote it. Pop fills it.
+export const SCSI_REQUEST_LUN = 0; // 8 bytes
+export const SCSI_REQUEST_TAG = 8; // u64
+export const SCSI_REQUEST_ATTRIBUTES = 16; // task_attr, prio, crn: a byte each
+export const SCSI_REQUEST_CDB = 19; // SCSI_CDB_BYTES; a shorter one ends in zeroes
+export const SCSI_REQUEST_OUT_BYTES = 52; // of data-out: the last ones of RECORD_OUT_BYTES
+export const SCSI_REQUEST_IN_BYTES = 56; // of data-in: the last ones of RECORD_IN_BYTES
+export const SCSI_REQUEST_SENSE_SIZE = 60; // sense bytes that the driver asked for
+export const SCSI_REQUEST_SIZE = 64;
+export const SCSI_CDB_BYTES = 32;
+// A response as the driver will read it. Pop says FAILURE, home says better before it pushes.
+export const SCSI_RESPONSE_SENSE_LENGTH = 0;
+export const SCSI_RESPONSE_RESIDUAL = 4;
+export const SCSI_RESPONSE_QUALIFIER = 8; // u16
+export const SCSI_RESPONSE_STATUS = 10; // u8
+export const SCSI_RESPONSE_CODE = 11; // u8: VIRTIO_SCSI_S_*
+export const SCSI_RESPONSE_SENSE = 12; // SCSI_SENSE_BYTES
+export const SCSI_RESPONSE_SIZE = 32;
+export const SCSI_SENSE_BYTES = 20;
+
+// ---- LUN: what every thread knows of a SCSI logical unit --------------------------------------
+// A pending unit attention is asc << 8 | ascq; 0: none. It is set by compare-and-swap, so that the
+// most important one stays, and fetched by an exchange, so that one command reports it (SC-11).
+export const LUN_STATE = 0; // LUN_HIDDEN, LUN_REALIZED, LUN_LEAVING. Main (atomic)
+export const LUN_ATTENTION = 4; // Any (atomic)
+export const LUN_FLAGS = 8; // LUN_F_*. Any (atomic)
+export const LUN_BLOCK_SIZE = 12; // bytes; MODE SELECT changes it. Any (atomic)
+export const LUN_SIZE = 16;
+export const LUN_HIDDEN = 0; // its address is taken, and no command finds it (SC-9)
+export const LUN_REALIZED = 1;
+export const LUN_LEAVING = 2;
+export const LUN_F_TRAY_OPEN = 1;
+export const LUN_F_LOCKED = 2; // the guest prevents medium removal
+export const LUN_F_MEDIUM_CHANGED = 4; // once a unit attention is told, 28/00 follows it
+export const LUN_F_MEDIUM_EVENT = 8; // GET EVENT STATUS NOTIFICATION has news
+export const LUN_F_EJECT_REQUEST = 16; // the host asks the guest for the medium
+
+// ---- SCSI bus: what its logical units share -----------------------------------------------------
+export const SCSI_BUS_ATTENTION = 0; // as LUN_ATTENTION; a unit's own comes first. Any (atomic)
+export const SCSI_BUS_SIZES = 4; // cdb_size, and above it sense_size: 16 bits each. Main (atomic)
+export const SCSI_BUS_SIZE = 8;
+
 // ---- Backend: what all lanes of one disk share ------------------------------------------------
 export const BACKEND_QUIESCE = 0; // > 0: the gate is closed. Main (atomic)
-export const BACKEND_FLAGS = 4; // BACKEND_F_*. Main
+export const BACKEND_FLAGS = 4; // BACKEND_F_*. Main; the write cache any (atomic)
 export const BACKEND_CAPACITY_LO = 8; // in sectors. Main, inside a drained section
 export const BACKEND_CAPACITY_HI = 12;
 export const BACKEND_BLOCK_SECTORS = 16; // logical block size in sectors (range checks, BL-4)
@@ -168,10 +227,21 @@ export const BACKEND_WAKE = 24; // address of main's context: whom a leave to ze
 export const BACKEND_LANES = 28; // how many lanes are open
 export const BACKEND_WAKE_SLOT = 32; // main's bottom half for a leave to zero: slot and
 export const BACKEND_WAKE_GENERATION = 36; // generation
+export const BACKEND_WERROR = 40; // POLICY_* of writes, flushes, discards, zeroes (BB-19). Main
+export const BACKEND_RERROR = 44; // POLICY_* of reads. Main
+export const BACKEND_DIRTY = 48; // 1: a write has ended since the last flush (BB-24). Any (atomic)
+export const BACKEND_FLUSHES_BEGUN = 52; // flushes that drivers were asked for. Any (atomic)
+export const BACKEND_FLUSHES_ENDED = 56; // and that have ended. Any (atomic)
+export const BACKEND_RANGES = 60; // address of the range locks (BB-23), or 0. Main
 export const BACKEND_SIZE = 64;
+export const POLICY_REPORT = 0; // the guest is told
+export const POLICY_IGNORE = 1; // the guest is told that all is well
+export const POLICY_STOP = 2; // the machine stops; the request is tried again when it goes on
+export const POLICY_ENOSPC = 3; // stop if the host is out of space, else report
 export const BACKEND_F_READ_ONLY = 1;
 export const BACKEND_F_WRITE_CACHE = 2;
 export const BACKEND_F_NO_MEDIUM = 4;
+export const BACKEND_F_SHARED = 8; // other backends write to the disk: no flush is skipped
 
 // ---- Lane: one thread's way into a backend ----------------------------------------------------
 // One writer each (home), read by main: the figures need no atomics. Lo/hi words.
@@ -365,4 +435,9 @@ export const LAYOUT_SUM =
   POOL_SIZE * 47 +
   WORK_SIZE * 53 +
   RANGES_SIZE * 59 +
-  WRITE_LOG_SIZE * 61;
+  WRITE_LOG_SIZE * 61 +
+  PLAIN_SIZE * 67 +
+  SCSI_REQUEST_SIZE * 71 +
+  SCSI_RESPONSE_SIZE * 73 +
+  LUN_SIZE * 79 +
+  SCSI_BUS_SIZE * 83;

@@ -89,6 +89,93 @@ export const VIRTIO_BLK_WRITE_ZEROES_F_UNMAP = 1;
 export const SECTOR_SHIFT = 9;
 export const SECTOR_SIZE = 512;
 
+// ---- SCSI host device, 5.6 --------------------------------------------------------------------
+export const VIRTIO_ID_SCSI = 8;
+export const VIRTIO_SCSI_F_INOUT = 0;
+export const VIRTIO_SCSI_F_HOTPLUG = 1;
+export const VIRTIO_SCSI_F_CHANGE = 2;
+export const VIRTIO_SCSI_F_T10_PI = 3;
+// Queues: control, event, then command queues
+export const VIRTIO_SCSI_CONTROL_QUEUE = 0;
+export const VIRTIO_SCSI_EVENT_QUEUE = 1;
+export const VIRTIO_SCSI_FIRST_COMMAND_QUEUE = 2;
+// Configuration, 5.6.4
+export const VIRTIO_SCSI_CONFIG_NUM_QUEUES = 0;
+export const VIRTIO_SCSI_CONFIG_SEG_MAX = 4;
+export const VIRTIO_SCSI_CONFIG_MAX_SECTORS = 8;
+export const VIRTIO_SCSI_CONFIG_CMD_PER_LUN = 12;
+export const VIRTIO_SCSI_CONFIG_EVENT_INFO_SIZE = 16;
+export const VIRTIO_SCSI_CONFIG_SENSE_SIZE = 20;
+export const VIRTIO_SCSI_CONFIG_CDB_SIZE = 24;
+export const VIRTIO_SCSI_CONFIG_MAX_CHANNEL = 28; // u16
+export const VIRTIO_SCSI_CONFIG_MAX_TARGET = 30; // u16
+export const VIRTIO_SCSI_CONFIG_MAX_LUN = 32;
+export const VIRTIO_SCSI_CONFIG_SIZE = 36;
+export const VIRTIO_SCSI_CDB_DEFAULT_SIZE = 32;
+export const VIRTIO_SCSI_SENSE_DEFAULT_SIZE = 96;
+// Command, 5.6.6.1: { lun[8], id: u64, task_attr: u8, prio: u8, crn: u8, cdb[cdb_size] }
+/** Bytes of a request before its CDB. */
+export const VIRTIO_SCSI_REQUEST_HEADER = 19;
+// { sense_len: u32, residual: u32, status_qualifier: u16, status: u8, response: u8, sense[] }
+/** Bytes of a response before its sense. */
+export const VIRTIO_SCSI_RESPONSE_HEADER = 12;
+export const VIRTIO_SCSI_S_SIMPLE = 0;
+export const VIRTIO_SCSI_S_ORDERED = 1;
+export const VIRTIO_SCSI_S_HEAD = 2;
+export const VIRTIO_SCSI_S_ACA = 3;
+// Responses to commands, 5.6.6.1, to task management and notification requests, 5.6.6.2
+export const VIRTIO_SCSI_S_OK = 0;
+export const VIRTIO_SCSI_S_FUNCTION_COMPLETE = 0;
+export const VIRTIO_SCSI_S_OVERRUN = 1;
+export const VIRTIO_SCSI_S_ABORTED = 2;
+export const VIRTIO_SCSI_S_BAD_TARGET = 3;
+export const VIRTIO_SCSI_S_RESET = 4;
+export const VIRTIO_SCSI_S_BUSY = 5;
+export const VIRTIO_SCSI_S_TRANSPORT_FAILURE = 6;
+export const VIRTIO_SCSI_S_TARGET_FAILURE = 7;
+export const VIRTIO_SCSI_S_NEXUS_FAILURE = 8;
+export const VIRTIO_SCSI_S_FAILURE = 9;
+export const VIRTIO_SCSI_S_FUNCTION_SUCCEEDED = 10;
+export const VIRTIO_SCSI_S_FUNCTION_REJECTED = 11;
+export const VIRTIO_SCSI_S_INCORRECT_LUN = 12;
+// Task management, 5.6.6.2: { type: u32, subtype: u32, lun[8], id: u64 }, then { response: u8 }
+export const VIRTIO_SCSI_T_TMF = 0;
+export const VIRTIO_SCSI_TMF_SIZE = 24;
+export const VIRTIO_SCSI_TMF_RESPONSE_SIZE = 1;
+export const VIRTIO_SCSI_T_TMF_ABORT_TASK = 0;
+export const VIRTIO_SCSI_T_TMF_ABORT_TASK_SET = 1;
+export const VIRTIO_SCSI_T_TMF_CLEAR_ACA = 2;
+export const VIRTIO_SCSI_T_TMF_CLEAR_TASK_SET = 3;
+export const VIRTIO_SCSI_T_TMF_I_T_NEXUS_RESET = 4;
+export const VIRTIO_SCSI_T_TMF_LOGICAL_UNIT_RESET = 5;
+export const VIRTIO_SCSI_T_TMF_QUERY_TASK = 6;
+export const VIRTIO_SCSI_T_TMF_QUERY_TASK_SET = 7;
+// Asynchronous notification: { type: u32, lun[8], event_requested: u32 }, then
+// { event_actual: u32, response: u8 }
+export const VIRTIO_SCSI_T_AN_QUERY = 1;
+export const VIRTIO_SCSI_T_AN_SUBSCRIBE = 2;
+export const VIRTIO_SCSI_AN_SIZE = 16;
+export const VIRTIO_SCSI_AN_RESPONSE_SIZE = 5;
+// Event, 5.6.6.3: { event: u32, lun[8], reason: u32 }
+export const VIRTIO_SCSI_EVENT_SIZE = 16;
+export const VIRTIO_SCSI_T_NO_EVENT = 0;
+export const VIRTIO_SCSI_T_TRANSPORT_RESET = 1;
+export const VIRTIO_SCSI_T_ASYNC_NOTIFY = 2;
+export const VIRTIO_SCSI_T_PARAM_CHANGE = 3;
+export const VIRTIO_SCSI_T_EVENTS_MISSED = 0x80000000;
+export const VIRTIO_SCSI_EVT_RESET_HARD = 0;
+export const VIRTIO_SCSI_EVT_RESET_RESCAN = 1;
+export const VIRTIO_SCSI_EVT_RESET_REMOVED = 2;
+// Commands that the engine knows (SBC-3); WRITE_* are these with SCSI_WRITE_BIT
+export const SCSI_READ_6 = 0x08;
+export const SCSI_READ_10 = 0x28;
+export const SCSI_READ_12 = 0xa8;
+export const SCSI_READ_16 = 0x88;
+export const SCSI_WRITE_BIT = 2;
+/** Disable page out, a hint, in the second byte of a CDB. */
+export const SCSI_DPO = 0x10;
+export const VIRTIO_PCI_DEVICE_ID_TRANSITIONAL_SCSI = 0x1004;
+
 // ---- virtio-pci, 4.1 --------------------------------------------------------------------------
 export const VIRTIO_PCI_VENDOR_ID = 0x1af4;
 export const VIRTIO_PCI_DEVICE_ID_TRANSITIONAL_BLOCK = 0x1001;

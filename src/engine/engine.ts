@@ -8,7 +8,10 @@
  * traps, whatever a guest wrote; a function that finds a ring wrong marks the queue broken.
  * Unless said otherwise a function is called on the queue's or context's home thread.
  */
-export interface Engine {
+
+import type { ScsiEngine } from './engine-scsi.ts';
+
+export interface Engine extends ScsiEngine {
   readonly kind: EngineKind;
 
   /** ABI_VERSION and LAYOUT_SUM as this engine was compiled with them. */
@@ -71,6 +74,21 @@ export interface Engine {
    */
   queuePush(queue: number, count: number): number;
 
+  /**
+   * Collects the plain requests at the front of QUEUE_BATCH[from .. from + count), PLAIN_ROWS at
+   * most: reads, or writes, that break no rule (BL-4, BL-5) and whose data lies in one segment. Row
+   * i of the plain table is of the i-th; it ends at the first that is not plain or of another
+   * direction. `block`: bytes of a logical block. Returns how many, plus PLAIN_WRITE if they are to
+   * be written, plus PLAIN_NEIGHBOURS if one begins on the disk where another ends.
+   */
+  blkCollect(queue: number, from: number, count: number, backend: number, block: number): number;
+
+  /**
+   * Ends the rows of QUEUE_BATCH[from .. from + count) whose result is their length: OK, say their
+   * records (VQ-6), QUEUE_DONE[done ..] lists and the lane's figures count them. Returns how many.
+   */
+  blkFinish(queue: number, from: number, count: number, lane: number, done: number): number;
+
   /** Writes each RECORD_STATUS at RECORD_STATUS_AT, then does what `queuePush` does. */
   blkPush(queue: number, count: number): number;
 
@@ -97,6 +115,20 @@ export interface Engine {
   /** Marks the queue broken (first reason wins). */
   queueBreak(queue: number, reason: number): void;
 
+  /**
+   * After `queueEnable`: the ring goes on where a saved queue stood, whose next head to pop had the
+   * index `lastAvail` (u16); the others are read from guest memory (VM-6). Returns how many heads
+   * were popped and not given back, for which `blkRestore` is owed; RESTORE_REFUSED: more than num,
+   * nothing has happened; POP_BROKEN: not ready, or broken, now by BROKEN_AVAIL_IDX.
+   */
+  queueRestore(queue: number, lastAvail: number): number;
+
+  /**
+   * Puts the chain at `head` in flight as `blkPop` does, but for the place in the ring and POPPED.
+   * Returns 0; POP_STALLED; POP_BROKEN: not ready, or broken before; or BROKEN_*, as it is now.
+   */
+  blkRestore(queue: number, head: number): number;
+
   // ---- Copies between a chain and core memory -------------------------------------------------
 
   /** Copies from the readable bytes of `head`, after `skip` of them. Returns bytes copied. */
@@ -112,9 +144,8 @@ export interface Engine {
   gateEnter(lane: number, backend: number, count: number): number;
   /** `inFlight -= count`, then reads quiesce: 1 if main must be woken (drain waits), else 0. */
   gateLeave(lane: number, backend: number, count: number): number;
-  /** `quiesce++`; main only. Returns the new value. */
+  /** `quiesce++`, and below `quiesce--`; main only. Both return the new value. */
   gateClose(backend: number): number;
-  /** `quiesce--`; main only. Returns the new value. */
   gateOpen(backend: number): number;
   gateInFlight(lane: number): number;
 
@@ -361,6 +392,13 @@ export type EngineKind = 'wasm' | 'js';
 /** Results of `queuePop` and `blkPop` below zero. */
 export const POP_STALLED = -1;
 export const POP_BROKEN = -2;
+
+/** Result of `queueRestore`: the index does not fit to the driver's used ring. */
+export const RESTORE_REFUSED = -1;
+
+/** Added to the result of `blkCollect`. */
+export const PLAIN_WRITE = 0x10000;
+export const PLAIN_NEIGHBOURS = 0x20000;
 
 /** Results of `pollSpin` below zero. */
 export const SPIN_NOTHING = -1;

@@ -26,6 +26,7 @@ import {
   notify,
   prepare,
 } from './js/notify.ts';
+import { blkCollect, blkFinish } from './js/plain.ts';
 import { handlerPending, handlerReady, pollSpin } from './js/poll.ts';
 import { poolCancel, poolDone, poolReap, poolSubmit, poolTake } from './js/pool.ts';
 import {
@@ -37,6 +38,9 @@ import {
   queueSetNotification,
   queueUnpop,
 } from './js/queue.ts';
+import { blkRestore, queueRestore } from './js/restore.ts';
+import { scsiPop, scsiPush, scsiRestore } from './js/scsi.ts';
+import { scsiCollect, scsiFinish } from './js/scsi-plain.ts';
 import { clusterServe } from './js/serve.ts';
 import { pop, push, queuePublish } from './js/split.ts';
 import { Views } from './js/views.ts';
@@ -84,11 +88,25 @@ export function createJsEngine(state: LinearMemory, ram: LinearMemory): Engine {
     blkPop: (queue, max) => pop(v.fresh(), queue, max, true),
     queuePush: (queue, count) => push(v.fresh(), queue, count, false),
     blkPush: (queue, count) => push(v.fresh(), queue, count, true),
+    blkCollect: (queue, from, count, backend, block) =>
+      blkCollect(v.fresh(), queue, from, count, backend, block),
+    blkFinish: (queue, from, count, lane, done) =>
+      blkFinish(v.fresh(), queue, from, count, lane, done),
+    scsiPop: (queue, max, cdbSize, senseSize) => scsiPop(v.fresh(), queue, max, cdbSize, senseSize),
+    scsiPush: (queue, count) => scsiPush(v.fresh(), queue, count),
+    scsiRestore: (queue, head, cdbSize, senseSize) =>
+      scsiRestore(v.fresh(), queue, head >>> 0, cdbSize, senseSize),
+    scsiCollect: (queue, from, count, backend, block, lun) =>
+      scsiCollect(v.fresh(), queue, from, count, backend, block, lun),
+    scsiFinish: (queue, from, count, lane, done) =>
+      scsiFinish(v.fresh(), queue, from, count, lane, done),
     queuePublish: (queue, used) => queuePublish(v.fresh(), queue, used),
     queueUnpop: (queue, count) => queueUnpop(v.fresh(), queue, count),
     queueDetach: (queue, head) => queueDetach(v.fresh(), queue, head),
     queueSetNotification: (queue, on) => queueSetNotification(v.fresh(), queue, on),
     queueBreak: (queue, reason) => queueBreak(v.fresh(), queue, reason),
+    queueRestore: (queue, lastAvail) => queueRestore(v.fresh(), queue, lastAvail),
+    blkRestore: (queue, head) => blkRestore(v.fresh(), queue, head >>> 0),
 
     copyFromChain: (queue, head, skip, to, length) =>
       transfer(v.fresh(), queue, head, skip, to, length, FROM_CHAIN),

@@ -3,15 +3,20 @@
 import {
   BLOCK_SIZE,
   CHAIN_BLOCKS_MAX,
+  PLAIN_SIZE,
   QUEUE_BATCH,
   QUEUE_BLOCK_COUNT,
   QUEUE_BLOCKS,
   QUEUE_CAPACITY,
   QUEUE_DONE,
+  QUEUE_PLAIN,
   QUEUE_RECORDS,
   QUEUE_REGIONS,
+  QUEUE_SCSI,
   QUEUE_SIZE,
   RECORD_SIZE,
+  SCSI_REQUEST_SIZE,
+  SCSI_RESPONSE_SIZE,
 } from '../layout.ts';
 import { VIRTQUEUE_MAX_SIZE } from '../spec.ts';
 import { type Core, CoreError } from './core.ts';
@@ -26,9 +31,10 @@ export interface QueueMemory {
 /**
  * Allocates a queue for rings of up to `capacity` descriptors (a power of two, at most 1024) and
  * resets it. There are as many blocks as heads, plus one longest chain, so that short requests
- * never stall a queue. Main only. Throws CoreError EINVAL or ENOMEM.
+ * never stall a queue. With `scsi` it has a SCSI table, as command queues of virtio-scsi need. Main
+ * only. Throws CoreError EINVAL or ENOMEM.
  */
-export function createQueue(core: Core, capacity: number): QueueMemory {
+export function createQueue(core: Core, capacity: number, scsi = false): QueueMemory {
   if (!Number.isInteger(capacity) || capacity < 1 || capacity > VIRTQUEUE_MAX_SIZE) {
     throw new CoreError('EINVAL', `a queue of ${capacity} descriptors`);
   }
@@ -36,9 +42,12 @@ export function createQueue(core: Core, capacity: number): QueueMemory {
   const records = align64(QUEUE_SIZE);
   const batch = records + capacity * RECORD_SIZE;
   const done = batch + capacity * 4;
-  const firstBlock = align64(done + capacity * 4);
+  const plain = align64(done + capacity * 4);
+  const firstBlock = plain + PLAIN_SIZE;
   // One block of memory, aligned to a cache line as its records and segment blocks then are.
-  const address = core.allocate(firstBlock + blocks * BLOCK_SIZE, 64);
+  const table = firstBlock + blocks * BLOCK_SIZE;
+  const tableBytes = scsi ? capacity * (SCSI_REQUEST_SIZE + SCSI_RESPONSE_SIZE) : 0;
+  const address = core.allocate(table + tableBytes, 64);
   const { u32 } = core;
   const set = (field: number, value: number): void => {
     u32[(address + field) >>> 2] = value;
@@ -47,9 +56,11 @@ export function createQueue(core: Core, capacity: number): QueueMemory {
   set(QUEUE_RECORDS, address + records);
   set(QUEUE_BATCH, address + batch);
   set(QUEUE_DONE, address + done);
+  set(QUEUE_PLAIN, address + plain);
   set(QUEUE_CAPACITY, capacity);
   set(QUEUE_BLOCKS, address + firstBlock);
   set(QUEUE_BLOCK_COUNT, blocks);
+  set(QUEUE_SCSI, scsi ? address + table : 0);
   core.engine.queueReset(address);
   return { address, free: () => core.free(address) };
 }

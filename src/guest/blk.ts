@@ -32,7 +32,8 @@ import {
   VIRTIO_BLK_WRITE_ZEROES_F_UNMAP,
   VIRTIO_ID_BLOCK,
 } from '../spec.ts';
-import { type ChainOwner, GuestDevice, type GuestDeviceOptions } from './device.ts';
+import { ChainCalls } from './chain-calls.ts';
+import { GuestDevice, type GuestDeviceOptions } from './device.ts';
 import { GuestError } from './error.ts';
 import { type Framing, RequestFrame } from './frame.ts';
 import type { GuestRam } from './ram.ts';
@@ -81,13 +82,7 @@ export const BLK_FEATURES: readonly number[] = [
 
 export class GuestBlk extends GuestDevice {
   readonly framing: Framing;
-  /** Promises of requests under way. */
-  pending = 0;
-  #pump: Promise<void> | null = null;
-  /** `requestAll` is adding: the doorbell comes at its end. */
-  #plugged = false;
-  /** Requests that wait for room in a ring. */
-  #waiting: (() => void)[] = [];
+  readonly #calls: ChainCalls;
 
   constructor(transport: GuestTransport, ram: GuestRam, options: GuestBlkOptions = {}) {
     super(transport, ram, BLK_FEATURES, options);
@@ -95,7 +90,8 @@ export class GuestBlk extends GuestDevice {
     if (transport.deviceId !== VIRTIO_ID_BLOCK) {
       throw new GuestError('ENODEV', `device type ${transport.deviceId} is no block device`);
     }
-    this.onProgress = () => this.#wakeWaiting();
+    this.#calls = new ChainCalls(this);
+    this.onProgress = () => this.#calls.wake();
   }
 
   /** A driver whose device runs. */
@@ -111,7 +107,12 @@ export class GuestBlk extends GuestDevice {
 
   override async reset(): Promise<void> {
     await super.reset();
-    this.#wakeWaiting();
+    this.#calls.wake();
+  }
+
+  /** Requests under way as promises. */
+  get pending(): number {
+    return this.#calls.pending;
   }
 
   /** Size of the disk in sectors of 512 bytes, as the configuration says now. */
@@ -184,12 +185,10 @@ export class GuestBlk extends GuestDevice {
     const most = Math.max(1, Math.min(this.segmentsMax, this.rings[queue]!.size - 4));
     frame.prepare(type, sector, length, out !== undefined, framing, most);
     if (out) frame.setData(out);
-    this.pending++;
     try {
-      const written = await this.#run(queue, frame);
+      const written = await this.#calls.run(queue, frame.chain);
       return { status: frame.status, written, data: out ? new Uint8Array(0) : frame.getData() };
     } finally {
-      this.pending--;
       frame.close();
     }
   }
@@ -199,76 +198,11 @@ export class GuestBlk extends GuestDevice {
    * together. Results in the order of the requests.
    */
   async requestAll(requests: readonly BlkRequest[]): Promise<BlkResult[]> {
-    this.#plugged = true;
+    this.#calls.plugged = true;
     const results = requests.map((request) => this.request(request));
-    this.#plugged = false;
+    this.#calls.plugged = false;
     for (let queue = 0; queue < this.rings.length; queue++) this.submit(queue);
     return Promise.all(results);
-  }
-
-  /** Puts the frame into the ring, waiting for room, and resolves with the used length. */
-  async #run(queue: number, frame: RequestFrame): Promise<number> {
-    for (;;) {
-      if (!this.rings[queue]) throw new GuestError('ERESET', 'the device was reset');
-      const waiter = new Waiter();
-      if (this.add(queue, frame.chain, waiter) >= 0) {
-        if (!this.#plugged) this.submit(queue);
-        this.#startPump();
-        return waiter.promise;
-      }
-      if (this.rings[queue]!.inFlight === 0) {
-        throw new GuestError('ENOMEM', `${frame.chain.count} buffers never fit into the ring`);
-      }
-      const room = new Promise<void>((resolve) => this.#waiting.push(resolve));
-      this.#startPump();
-      await room;
-    }
-  }
-
-  #wakeWaiting(): void {
-    if (this.#waiting.length === 0) return; // nothing is allocated per request
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const wake of waiting) wake();
-  }
-
-  /** Without interrupts somebody must look at the used rings while promises are open. */
-  #startPump(): void {
-    if (this.options.interrupts || this.#pump) return;
-    this.#pump = this.#pumpUntilDone().finally(() => {
-      this.#pump = null;
-    });
-  }
-
-  async #pumpUntilDone(): Promise<void> {
-    while (this.pending > 0) {
-      if (this.poll() > 0) await null;
-      else await this.relax();
-    }
-  }
-}
-
-/** A request that waits for its chain. */
-class Waiter implements ChainOwner {
-  readonly promise: Promise<number>;
-  #resolve!: (written: number) => void;
-  #reject!: (error: GuestError) => void;
-
-  constructor() {
-    this.promise = new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
-    // Whoever asked sees the rejection; one that nobody awaits yet is no crash.
-    this.promise.catch(() => {});
-  }
-
-  finished(_head: number, written: number): void {
-    this.#resolve(written);
-  }
-
-  dropped(): void {
-    this.#reject(new GuestError('ERESET', 'the device was reset'));
   }
 }
 

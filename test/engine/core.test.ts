@@ -17,11 +17,14 @@ import {
   QUEUE_BATCH,
   QUEUE_DONE,
   QUEUE_RECORDS,
+  QUEUE_SCSI,
   RECORD_OUT_BYTES,
   RECORD_SEGMENTS,
   RECORD_SIZE,
   REGIONS_COUNT,
   REGIONS_FIRST,
+  SCSI_REQUEST_SIZE,
+  SCSI_RESPONSE_SIZE,
 } from '#src/layout';
 
 const root = new URL('../../build/', import.meta.url);
@@ -155,6 +158,30 @@ describe.each(kinds)('memory of a core (%s)', (_name, options) => {
     expect(core.allocatedBytes).toBeLessThan(65536);
     queue.free();
     expect(core.allocatedBytes).toBe(before);
+  });
+
+  it('SC-12 a queue for SCSI commands has a table of its own, another has none', () => {
+    const core = Core.openSync(options);
+    const bytesOf = (scsi: boolean) => {
+      const before = core.allocatedBytes;
+      const queue = createQueue(core, 64, scsi);
+      const bytes = core.allocatedBytes - before;
+      const table = core.u32[(queue.address + QUEUE_SCSI) >>> 2]!;
+      if (scsi) {
+        // Whatever is written there, the queue's other structures stay.
+        const length = 64 * (SCSI_REQUEST_SIZE + SCSI_RESPONSE_SIZE);
+        expect(table + length).toBeLessThanOrEqual(queue.address + bytes);
+        const other = core.u8.slice(queue.address, table);
+        core.u8.fill(0xff, table, table + length);
+        core.engine.queueReset(queue.address);
+        expect(Buffer.compare(core.u8.subarray(queue.address, table), other)).toBe(0);
+      } else expect(table).toBe(0);
+      queue.free();
+      expect(core.allocatedBytes).toBe(before);
+      return bytes;
+    };
+    const more = bytesOf(true) - bytesOf(false);
+    expect(more).toBe(64 * (SCSI_REQUEST_SIZE + SCSI_RESPONSE_SIZE));
   });
 
   it('a queue has 1 to 1024 descriptors', () => {

@@ -6,6 +6,7 @@ import { chainSuite } from './chain-suite.ts';
 import { edgeSuite } from './edge-suite.ts';
 import { engineSuite } from './engine-suite.ts';
 import { contestants, coreModule, jsShared, Machine } from './machine.ts';
+import { scsiSuite } from './scsi-suite.ts';
 
 for (const contestant of contestants) engineSuite(contestant);
 
@@ -15,6 +16,7 @@ for (const contestant of contestants) {
     describe('chains', () => chainSuite(between));
     describe('edges', () => edgeSuite(between));
     describe('virtio-blk requests', () => blkSuite(between));
+    describe('virtio-scsi commands', () => scsiSuite(between));
   });
 }
 

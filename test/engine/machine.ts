@@ -10,13 +10,16 @@ import { createJsEngine } from '#src/engine/js';
 import {
   BLOCK_SIZE,
   CHAIN_BLOCKS_MAX,
+  PLAIN_SIZE,
   QUEUE_BATCH,
   QUEUE_BLOCK_COUNT,
   QUEUE_BLOCKS,
   QUEUE_CAPACITY,
   QUEUE_DONE,
+  QUEUE_PLAIN,
   QUEUE_RECORDS,
   QUEUE_REGIONS,
+  QUEUE_SCSI,
   QUEUE_SIZE,
   RECORD_SIZE,
   REGION_GUEST_HI,
@@ -27,6 +30,8 @@ import {
   REGION_SIZE_LO,
   REGIONS_COUNT,
   REGIONS_FIRST,
+  SCSI_REQUEST_SIZE,
+  SCSI_RESPONSE_SIZE,
 } from '#src/layout';
 
 const PAGE = 65536;
@@ -254,7 +259,10 @@ export class Machine {
     this.setWord(queue + QUEUE_RECORDS, this.allocate(capacity * RECORD_SIZE));
     this.setWord(queue + QUEUE_BATCH, this.allocate(capacity * 4));
     this.setWord(queue + QUEUE_DONE, this.allocate(capacity * 4));
+    this.setWord(queue + QUEUE_PLAIN, this.allocate(PLAIN_SIZE));
     this.setWord(queue + QUEUE_CAPACITY, capacity);
+    const scsi = this.allocate(capacity * (SCSI_REQUEST_SIZE + SCSI_RESPONSE_SIZE));
+    this.setWord(queue + QUEUE_SCSI, scsi);
     this.setWord(queue + QUEUE_BLOCKS, this.allocate(blocks * BLOCK_SIZE));
     this.setWord(queue + QUEUE_BLOCK_COUNT, blocks);
     this.engine.queueReset(queue);

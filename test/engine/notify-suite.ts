@@ -103,7 +103,7 @@ export function notifySuite(contestant: Contestant): void {
     }
   });
 
-  it('VQ-7 an event that is never reached stays quiet over a whole lap of 65536', () => {
+  it('VQ-7 historic bug 24 an event that is never reached stays quiet over a whole lap of 65536', () => {
     const r = filled(8, EVENT_IDX);
     complete(r, 1);
     let interrupts = 0;

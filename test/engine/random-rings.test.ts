@@ -219,11 +219,13 @@ describe('200,000 hostile rings', () => {
   }));
 
   for (const { twins, rings, title } of runs) {
-    it(`BG-1 to BG-12, BG-16: ${title} agree, and touch nothing else`, () => {
+    it(`BG-1 to BG-13, BG-16: ${title} agree, and touch nothing else`, () => {
       twins.run(rings);
       expect(twins.rings).toBe(rings);
       expect(twins.popped).toBeGreaterThan(rings / 2);
       expect(twins.served).toBeGreaterThan(rings / 20);
+      expect(twins.commands).toBeGreaterThan(rings / 20);
+      expect(twins.plain).toBeGreaterThan(rings / 500);
       expect(twins.verdicts[0]).toBeGreaterThan(rings / 5);
     }, 120_000);
   }

@@ -84,10 +84,51 @@ export function sameStepsSuite(one: Contestant, other: Contestant): void {
           ring.publish(5);
           return engine.queuePop(queue, 2);
         });
+        record('restore broken', () => engine.queueRestore(queue, 2));
+        engine.queueReset(queue);
+        ring.enable(features);
+        record('restore', () => engine.queueRestore(queue, 3));
+        record('restore a request', () => engine.blkRestore(queue, 1));
+        record('restore too many', () => engine.queueRestore(queue, 0));
+        record('restore too far', () => engine.queueRestore(queue, 9));
         return lines;
       });
     });
   }
+
+  it('SCSI commands: pop, a bad header, collect and finish, push, restore', () => {
+    same((contestant) => {
+      const r = rig(contestant, { num: 16 });
+      const { engine, queue, ring, machine } = r;
+      const [lane, backend] = [machine.allocate(LANE_SIZE), machine.allocate(BACKEND_SIZE)];
+      const lines: Lines = [];
+      const record = recorder(lines, [queue + QUEUE_BROKEN]);
+      for (const head of [0, 2, 4, 6]) {
+        ring.chain(head, [
+          { at: r.room, length: head === 4 ? 50 : 51 },
+          { at: r.room + 64, length: 108, flags: 2 },
+        ]);
+      }
+      const pop = () => engine.scsiPop(queue, 8, 32, 96);
+      ring.offer(0, 2);
+      record('pop two', pop);
+      record('pop nothing', pop);
+      record('collect', () => engine.scsiCollect(queue, 0, 2, backend, 512, 0));
+      record('finish', () => engine.scsiFinish(queue, 0, 0, lane, 0));
+      record('push', () => engine.scsiPush(queue, ring.done(2)));
+      record('push a stray', () => engine.scsiPush(queue, ring.done(0, 2)));
+      ring.offer(6, 4, 0);
+      record('pop one, and break', pop);
+      record('pop broken', pop);
+      record('push broken', () => engine.scsiPush(queue, ring.done(6)));
+      engine.queueReset(queue);
+      record('push not ready', () => engine.scsiPush(queue, ring.done(6)));
+      ring.enable();
+      record('restore', () => engine.scsiRestore(queue, 0, 32, 96));
+      record('restore a bad one', () => engine.scsiRestore(queue, 4, 32, 96));
+      return lines;
+    });
+  });
 
   it('gate, notify words, notifiers and bottom halves', () => {
     same((contestant) => {

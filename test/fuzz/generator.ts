@@ -39,6 +39,9 @@ export function regionMaps(at: number): Region[][] {
   ];
 }
 
+/** First word of the headers that name a unit that there is. */
+export const LUN = 0x0540_0301;
+
 export interface RingPlace {
   num: number;
   features: number;
@@ -59,6 +62,8 @@ export class Generator {
   ring: RingPlace = { num: 1, features: 0, desc: 0, avail: 0, used: 0 };
   /** avail.idx as published. */
   idx = 0;
+  /** What requests are made for: virtio-blk, or virtio-scsi with these sizes. */
+  scsi: { cdb: number; sense: number } | null = null;
   #cursor = 0;
   /** One field in so many is spoilt; 0: none. */
   #spoil = 0;
@@ -184,6 +189,7 @@ export class Generator {
 
   /** The buffers of a request, readable ones first. Negative lengths are writable. */
   #request(): number[] {
+    if (this.scsi) return this.#command(this.scsi.cdb, this.scsi.sense);
     const { random } = this;
     const lengths: number[] = [];
     if (random.once(4)) {
@@ -200,8 +206,51 @@ export class Generator {
     return lengths;
   }
 
+  /** The same for a SCSI command. */
+  #command(cdb: number, sense: number): number[] {
+    const { random } = this;
+    const cut = (whole: number, sign: number): number[] => {
+      const length = whole + (random.once(16) ? random.pick([-1, 1, 9]) : 0);
+      const first = random.once(4) ? 1 + random.below(length - 1) : length;
+      return first < length ? [sign * first, sign * (length - first)] : [sign * length];
+    };
+    const sizes = [512, 512, 512, 1024, 4096, 7];
+    const lengths = cut(19 + cdb, 1);
+    const out = random.once(3);
+    if (out || random.once(16)) lengths.push(random.pick(sizes));
+    lengths.push(...cut(12 + sense, -1));
+    if (!out || random.once(16)) lengths.push(-random.pick(sizes));
+    if (random.once(8)) lengths.push(-random.pick(sizes));
+    if (this.#spoilt()) lengths.splice(random.below(lengths.length), 1);
+    return lengths;
+  }
+
+  /** The header of a SCSI command, most of them reads and writes for one unit. */
+  #scsiHeader(at: number): void {
+    const { random } = this;
+    this.#set32(at, random.once(8) ? random.next() : LUN);
+    for (let i = 4; i < 19; i += 4) this.#set32(at + i, random.next());
+    const cdb = new Uint8Array(20);
+    cdb[0] = random.pick([0x28, 0x28, 0x2a, 0x08, 0x0a, 0xa8, 0xaa, 0x88, 0x8a, random.below(256)]);
+    const lba = random.below(1030);
+    const blocks = random.pick([1, 1, 1, 2, 8, 0]);
+    const [lbaAt, lengthAt] = cdb[0] < 0x20 ? [2, 4] : cdb[0] < 0x80 ? [4, 8] : [4, 9];
+    const [low, length] = (cdb[0] & 0xf0) === 0x80 ? [8, 13] : [lbaAt, lengthAt];
+    cdb[low] = lba >>> 8;
+    cdb[low + 1] = lba;
+    cdb[length] = blocks;
+    if (random.once(8)) cdb[random.below(16)] = random.next();
+    // At 19, in halves: the first byte lies behind the CRN.
+    this.#set16(at + 18, (random.below(256) & 0xff) | (cdb[0] << 8));
+    for (let i = 1; i < 19; i += 2) this.#set16(at + 19 + i, cdb[i]! | (cdb[i + 1]! << 8));
+  }
+
   /** A virtio-blk header. */
   #header(at: number): void {
+    if (this.scsi) {
+      this.#scsiHeader(at);
+      return;
+    }
     const { random } = this;
     const types = [0, 1, 0, 1, 4, 8, 11, 0x80000000, 0x80000001, random.next()];
     this.#set32(at, random.pick(types));

@@ -46,7 +46,7 @@ function report(all: readonly Twins[], seconds: number): void {
   for (const [name, number] of [['well to the end', 0] as const, ...verdicts]) {
     console.log(`${name.padEnd(22)} ${sum((twins) => twins.verdicts[number]!)}`);
   }
-  for (const figure of ['popped', 'pushed', 'served'] as const) {
+  for (const figure of ['popped', 'pushed', 'served', 'commands', 'plain'] as const) {
     console.log(`${figure.padEnd(22)} ${sum((twins) => twins[figure])}`);
   }
 }

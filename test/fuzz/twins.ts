@@ -3,157 +3,36 @@
  * bytes, the same records; and never a byte changed outside guest RAM and the structures.
  */
 
-import type { Engine } from '#src/engine/engine';
 import {
-  BACKEND_BLOCK_SECTORS,
-  BACKEND_CAPACITY_LO,
-  BACKEND_DISK,
-  BACKEND_SIZE,
-  BLOCK_FIRST,
-  BLOCK_SIZE,
-  CLUSTER_BYTES,
-  DISK_L1,
-  LANE_SIZE,
+  PLAIN_LENGTHS,
+  PLAIN_RESULTS,
   QUEUE_BATCH,
   QUEUE_BATCH_COUNT,
   QUEUE_BROKEN,
-  QUEUE_CAPACITY,
   QUEUE_DONE,
-  QUEUE_FREE,
+  QUEUE_F_PADDED,
   QUEUE_INUSE,
   QUEUE_LAST_AVAIL,
-  QUEUE_RECORDS,
+  QUEUE_PLAIN,
+  QUEUE_SCSI,
   QUEUE_SHADOW_AVAIL,
   QUEUE_SIGNALLED_USED,
   QUEUE_SIZE,
   QUEUE_USED_IDX,
-  RECORD_FREE,
   RECORD_SIZE,
-  RECORD_STATE,
   RECORD_STATUS,
   RECORD_WRITTEN,
+  SCSI_REQUEST_SIZE,
+  SCSI_RESPONSE_SIZE,
 } from '#src/layout';
-import { Disk } from '../engine/disk.ts';
-import { type Contestant, Machine, RAM_AT, type Region } from '../engine/machine.ts';
-import { CAPACITY, Generator, RAM_BYTES, regionMaps } from './generator.ts';
+import { type Contestant, RAM_AT } from '../engine/machine.ts';
+import { CAPACITY, Generator, LUN, RAM_BYTES } from './generator.ts';
 import { Random } from './random.ts';
 
-const PAGE = 65536;
-const GUARD = 0xa5;
+import { DISK_BYTES, Twin } from './twin.ts';
+
 /** Behind these words of a queue begins what an engine keeps for itself. */
 const QUEUE_SHARED_BYTES = QUEUE_BATCH_COUNT + 4;
-const DISK_BYTES = 8 * CLUSTER_BYTES;
-const FRESH = 6;
-const SCRATCH_BYTES = 8192;
-
-/** One of the two. */
-export class Twin {
-  readonly machine: Machine;
-  readonly engine: Engine;
-  readonly queue: number;
-  readonly backend: number;
-  readonly lane: number;
-  /** Room for copies. */
-  readonly scratch: number;
-  readonly disk: Disk;
-  readonly u8: Uint8Array;
-  readonly u32: Uint32Array;
-  readonly ram8: Uint8Array;
-  /** Structures: from the region table to the end of the blocks, and where the disk's follow. */
-  readonly structures: [number, number];
-  readonly records: number;
-  /** Words of the region table for each map of the generator. */
-  readonly #tables: Uint32Array[];
-
-  constructor(contestant: Contestant) {
-    this.machine = new Machine(contestant, {
-      ramBytes: PAGE,
-      stateBytes: (FRESH + 2) * PAGE,
-      guardBytes: PAGE,
-    });
-    const { machine } = this;
-    this.engine = machine.engine;
-    this.u8 = machine.u8;
-    this.u32 = machine.u32;
-    this.ram8 = machine.ram8;
-    this.queue = machine.createQueue(CAPACITY);
-    this.backend = machine.allocate(BACKEND_SIZE);
-    this.lane = machine.allocate(LANE_SIZE);
-    this.scratch = machine.allocate(SCRATCH_BYTES);
-    this.disk = new Disk(machine, { size: DISK_BYTES, fresh: FRESH });
-    this.structures = [machine.regions, machine.word(this.disk.address + DISK_L1) + 64];
-    this.records = machine.word(this.queue + QUEUE_RECORDS);
-    machine.setWord(this.backend + BACKEND_DISK, this.disk.address);
-    machine.setWord(this.backend + BACKEND_BLOCK_SECTORS, 1);
-    machine.setWide(this.backend + BACKEND_CAPACITY_LO, DISK_BYTES / 512);
-    this.#tables = regionMaps(RAM_AT).map((map) => this.#tableOf(map));
-    this.#fillGuards();
-  }
-
-  #tableOf(map: Region[]): Uint32Array {
-    const { machine } = this;
-    machine.setRegions(map);
-    return this.u32.slice(machine.regions >>> 2, this.queue >>> 2);
-  }
-
-  mapRegions(map: number): void {
-    this.u32.set(this.#tables[map]!, this.machine.regions >>> 2);
-  }
-
-  #guards(): [Uint8Array, number, number][] {
-    const { machine, u8, ram8 } = this;
-    const [ram, state] = [RAM_AT + RAM_BYTES, machine.stateAt];
-    const list: [Uint8Array, number, number][] = [
-      [ram8, 0, RAM_AT],
-      [ram8, ram, state],
-      [u8, machine.stateEnd, machine.stateEnd + PAGE],
-    ];
-    // What one buffer holds is nobody's in the other.
-    if (u8.buffer !== ram8.buffer) list.push([ram8, state, ram8.length], [u8, 0, state]);
-    return list;
-  }
-
-  #fillGuards(): void {
-    for (const [bytes, start, end] of this.#guards()) bytes.fill(GUARD, start, end);
-  }
-
-  /** The first byte outside guest RAM and structures that was changed, or -1. */
-  trespass(): number {
-    for (const [bytes, start, end] of this.#guards()) {
-      if (Buffer.compare(bytes.subarray(start, end), guardBytes.subarray(0, end - start)) !== 0) {
-        return bytes.findIndex((byte, i) => i >= start && i < end && byte !== GUARD);
-      }
-    }
-    return -1;
-  }
-
-  word(field: number): number {
-    return this.u32[(this.queue + field) >>> 2]!;
-  }
-
-  inFlight(head: number): boolean {
-    const record = (this.records + head * RECORD_SIZE) >>> 2;
-    return this.u32[record + (RECORD_STATE >>> 2)] !== RECORD_FREE;
-  }
-
-  /**
-   * Zeroes what the contract leaves open: records that are free, segments of free blocks. Needed
-   * after a chain broke halfway.
-   */
-  scrub(): void {
-    const { u32 } = this;
-    for (let head = this.word(QUEUE_CAPACITY) - 1; head >= 0; head--) {
-      if (this.inFlight(head)) continue;
-      const record = (this.records + head * RECORD_SIZE) >>> 2;
-      u32.fill(0, record, record + (RECORD_SIZE >>> 2));
-    }
-    for (let block = this.word(QUEUE_FREE); block !== 0; block = u32[block >>> 2]!) {
-      u32.fill(0, (block + BLOCK_FIRST) >>> 2, (block + BLOCK_SIZE) >>> 2);
-    }
-  }
-}
-
-const guardBytes = Buffer.alloc((FRESH + 8) * PAGE, GUARD);
 
 function same(a: Uint8Array, b: Uint8Array, start: number, end: number): boolean {
   return Buffer.compare(a.subarray(start, end), b.subarray(start, end)) === 0;
@@ -174,8 +53,11 @@ export class Twins {
   popped = 0;
   pushed = 0;
   served = 0;
-  /** This ring's chains are virtio-blk requests; raw ones have no status byte. */
-  #blk = true;
+  /** SCSI commands popped, and those that were plain. */
+  commands = 0;
+  plain = 0;
+  /** What this ring's chains are; raw ones have no status byte. */
+  #kind: 'blk' | 'scsi' | 'raw' = 'blk';
   #scrubbed = false;
 
   constructor(a: Contestant, b: Contestant, seed: number) {
@@ -241,7 +123,10 @@ export class Twins {
     const { a, b, generator, random } = this;
     generator.begin();
     const { ring, map } = generator;
-    this.#blk = !random.once(4);
+    this.#kind = random.pick(['raw', 'blk', 'blk', 'blk', 'scsi'] as const);
+    const sizes = { cdb: random.pick([32, 32, 16, 0, 255]), sense: random.pick([96, 18, 0]) };
+    generator.scsi = this.#kind === 'scsi' ? sizes : null;
+    if (generator.scsi && random.once(3)) ring.features |= QUEUE_F_PADDED;
     this.#scrubbed = false;
     for (const twin of [a, b]) {
       twin.engine.queueReset(twin.queue);
@@ -304,19 +189,23 @@ export class Twins {
   #popAndFinish(): void {
     const { random } = this;
     const max = random.pick([0, 1, 2, 16, 64]);
-    const blk = this.#blk;
-    const popped = this.#both('pop', ({ engine, queue }) =>
-      blk ? engine.blkPop(queue, max) : engine.queuePop(queue, max),
-    );
+    const kind = this.#kind;
+    const { cdb, sense } = this.generator.scsi ?? { cdb: 0, sense: 0 };
+    const popped = this.#both('pop', ({ engine, queue }) => {
+      if (kind === 'scsi') return engine.scsiPop(queue, max, cdb, sense);
+      return kind === 'blk' ? engine.blkPop(queue, max) : engine.queuePop(queue, max);
+    });
     if (popped <= 0) return;
     this.popped += popped;
+    if (kind === 'scsi') this.commands += popped;
     if (random.once(6)) {
       const count = random.below(popped + 2);
       for (const { engine, queue } of [this.a, this.b]) engine.queueUnpop(queue, count);
       return;
     }
     this.#copies(popped);
-    if (blk && random.once(2)) this.#clusterServe(popped);
+    if (kind === 'blk' && random.once(2)) this.#clusterServe(popped);
+    if (kind === 'scsi') this.#plain(popped);
   }
 
   /** Copies to and from the first request of the batch. */
@@ -346,6 +235,28 @@ export class Twins {
     this.served += popped - (left & 0xffff);
   }
 
+  /** Collects plain commands of the batch, and ends those of which it says so. */
+  #plain(popped: number): void {
+    const { random } = this;
+    const from = random.below(popped);
+    const block = random.pick([512, 512, 512, 1024]);
+    const result = this.#both('collect', ({ engine, queue, backend }) =>
+      engine.scsiCollect(queue, from, popped - from, backend, block, LUN),
+    );
+    const rows = result & 0xffff;
+    this.plain += rows;
+    const good = Array.from({ length: rows }, () => !random.once(4));
+    this.#both('finish', (twin) => {
+      const { engine, queue, lane } = twin;
+      const table = twin.word(QUEUE_PLAIN) >>> 3;
+      good.forEach((well, i) => {
+        const length = twin.f64[table + (PLAIN_LENGTHS >>> 3) + i]!;
+        twin.f64[table + (PLAIN_RESULTS >>> 3) + i] = well ? length : -5;
+      });
+      return engine.scsiFinish(queue, from, rows, lane, 0);
+    });
+  }
+
   /** Frees a part of the disk, or the arena would be empty for ever. */
   #recycle(): void {
     const offset = this.random.below(16) * 32768;
@@ -363,19 +274,28 @@ export class Twins {
       heads.splice(random.below(heads.length + 1), 0, head);
     }
     if (random.once(50)) heads.push(random.pick([CAPACITY, 0xffffffff, random.below(CAPACITY)]));
-    const status = this.#blk;
+    const kind = this.#kind;
     const [written, code] = [random.next(), random.below(256)];
+    const answer = [
+      random.pick([0, 0, 0, 18, 20, 21, random.next()]),
+      random.next(),
+      random.next(),
+    ];
     this.#both('push', ({ engine, queue, u32, records }) => {
       const list = u32[(queue + QUEUE_DONE) >>> 2]! >>> 2;
+      const table = u32[(queue + QUEUE_SCSI) >>> 2]!;
+      const responses = (table + CAPACITY * SCSI_REQUEST_SIZE) >>> 2;
       heads.slice(0, CAPACITY).forEach((head, i) => {
         u32[list + i] = head;
         if (head >= CAPACITY) return;
         const record = (records + head * RECORD_SIZE) >>> 2;
         u32[record + (RECORD_WRITTEN >>> 2)] = written;
-        if (status) u32[record + (RECORD_STATUS >>> 2)] = code;
+        if (kind === 'blk') u32[record + (RECORD_STATUS >>> 2)] = code;
+        if (kind === 'scsi') u32.set(answer, responses + head * (SCSI_RESPONSE_SIZE >>> 2));
       });
       const count = Math.min(heads.length, CAPACITY);
-      return status ? engine.blkPush(queue, count) : engine.queuePush(queue, count);
+      if (kind === 'scsi') return engine.scsiPush(queue, count);
+      return kind === 'blk' ? engine.blkPush(queue, count) : engine.queuePush(queue, count);
     });
     this.pushed += heads.length;
   }

@@ -120,7 +120,7 @@ export function pop(v: Views, queue: number, max: number, blk: boolean): number 
 }
 
 /** Puts the chain at `head` in flight. Returns 0, or why the queue breaks: nothing is in flight. */
-function take(
+export function take(
   v: Views,
   q: number,
   head: number,
