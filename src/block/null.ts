@@ -11,6 +11,7 @@ import {
   type DriverSpec,
   OP_READ,
   OP_WRITE,
+  type RequestTable,
 } from './driver.ts';
 import { zeroVector } from './io-vector.ts';
 import { booleanOption, checkNames, type DriverOptions, sizeOption } from './option.ts';
@@ -58,6 +59,24 @@ export class NullDriver implements BlockDriver {
       return request.length;
     }
     return request.op === OP_WRITE ? request.length : 0;
+  }
+
+  submitAll(
+    op: typeof OP_READ | typeof OP_WRITE,
+    table: RequestTable,
+    bytes: Uint8Array,
+    words: Uint32Array,
+    gate: number,
+  ): number {
+    const { count, starts, lengths, results } = table;
+    const zeroes = op === OP_READ && this.#readZeroes;
+    for (let i = 0; i < count; i++) {
+      if (words[gate] !== 0) return i;
+      const length = lengths[i] as number;
+      if (zeroes) bytes.fill(0, starts[i] as number, (starts[i] as number) + length);
+      results[i] = length;
+    }
+    return count;
   }
 
   truncate(size: number): number {
