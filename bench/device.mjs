@@ -15,7 +15,7 @@ import {
 } from 'vblk';
 import * as spec from '#src/spec';
 import { BLOCK, blockOf, randomBlocks } from './blocks.mjs';
-import { alone, compare } from './harness.mjs';
+import { compare } from './harness.mjs';
 
 const SECTORS = BLOCK / spec.SECTOR_SIZE;
 const REQUESTS = 2048;
@@ -105,7 +105,7 @@ export async function contestant(engine, module, disk, depth) {
   };
 }
 
-export async function* deviceCases(modules, options) {
+export async function* deviceCases(_modules, options) {
   for (const [disk, driver] of [
     ['null', 'null'],
     ['memory/4k', 'memory'],
@@ -114,10 +114,11 @@ export async function* deviceCases(modules, options) {
       const name = `device/${disk}/${depth}`;
       if (!options.wanted(name)) continue;
       const contestants = [];
-      for (const engine of ['wasm', 'js']) {
-        const own = await alone(import.meta.url, name, engine);
+      for (const entrant of options.entrants) {
+        const own = await entrant.own(import.meta.url, name);
         const spec = { driver, options: { size: DISK_BYTES } };
-        contestants.push(await own.contestant(engine, modules.unshared, spec, depth));
+        const one = await own.contestant(entrant.engine, entrant.modules.unshared, spec, depth);
+        contestants.push({ ...one, name: entrant.name });
       }
       yield await compare(name, contestants, options);
       for (const { close } of contestants) await close();

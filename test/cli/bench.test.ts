@@ -81,6 +81,23 @@ describe('vblk bench', () => {
     expect(lines.at(-2)).toBe('memory: all 1 MiB were read back and are right.');
   });
 
+  it.each([
+    ["the guest's thread", ''],
+    ['two IOThreads', '--iothreads 2 --numjobs 3 --num-queues 2 --iodepth 16'],
+  ])('drives a disk on virtio-scsi, served by %s', (_, threads) => {
+    const more = threads.split(' ').filter(Boolean);
+    const args = ['--device', 'virtio-scsi', '--rw', 'randrw', ...more, '--json'];
+    const { status, stdout, stderr } = vblk('bench', ...SHORT, ...args, '--drive', 'memory');
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    const report = JSON.parse(stdout);
+    expect(report.device).toBe('virtio-scsi');
+    expect((report.results as Result[]).map(({ engine }) => engine)).toEqual(['wasm', 'js']);
+    for (const { requests, verified } of report.results as Result[]) {
+      expect(requests).toBeGreaterThanOrEqual(48);
+      expect(verified).toBe(true);
+    }
+  });
+
   it('has the queues served by IOThreads, each job on a queue', () => {
     const threads = ['--iothreads', '2', '--numjobs', '3', '--num-queues', '2', '--iodepth', '16'];
     const args = [...SHORT, ...threads, '--poll-max-ns', '1000', '--rw', 'randrw', '--json'];
@@ -103,6 +120,8 @@ describe('vblk bench', () => {
     expect(status).toBe(0);
     const [head] = stdout.split('\n');
     expect(head).toBe('randread, 4 KiB requests, depth 8, 2 jobs, 2 queues, 1 IOThread');
+    const scsi = vblk('bench', ...SHORT, '--device', 'virtio-scsi', '--drive', 'null');
+    expect(scsi.stdout.split('\n')[0]).toBe('randread, 4 KiB requests, depth 64, virtio-scsi');
   });
 
   it('only reads a file that is only to be read, and compares it with the file', () => {
@@ -136,7 +155,13 @@ describe('vblk bench', () => {
 });
 
 describe('a bench job', () => {
-  const alone = { iothreads: 0, numQueues: 1, numjobs: 1, pollMaxNs: 0 };
+  const alone = {
+    device: 'virtio-blk' as const,
+    iothreads: 0,
+    numQueues: 1,
+    numjobs: 1,
+    pollMaxNs: 0,
+  };
   const options = { bs: 4096, iodepth: 16, size: 1 << 20, ...alone };
   const open = (disk: Parameters<typeof Job.open>[0], rw: Workload) =>
     Job.open(disk, 'wasm', { ...options, rw }, new StampedContents(256, 4096));
@@ -185,10 +210,15 @@ describe('a bench job', () => {
     await expect(job.verify()).rejects.toThrow(/verify: the data at byte \d+ of the disk is wrong/);
   });
 
-  it('fails if a request does', async () => {
+  it.each([
+    ['virtio-blk', 'status 1'],
+    ['virtio-scsi', 'response 0, status 2'],
+  ] as const)('%s: fails if a request does', async (device, outcome) => {
     const rules = [{ op: 'read', action: 'fail', skip: 20 }];
-    const job = await open({ driver: 'fault', options: { image: memory, rules } }, 'randread');
+    const disk = { driver: 'fault', options: { image: memory, rules } };
+    const contents = new StampedContents(256, 4096);
+    const job = await Job.open(disk, 'wasm', { ...options, device, rw: 'randread' }, contents);
     await job.fill();
-    await expect(job.run(50)).rejects.toThrow(/ended with status 1/);
+    await expect(job.run(50)).rejects.toThrow(`ended with ${outcome}`);
   });
 });

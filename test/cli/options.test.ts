@@ -5,6 +5,7 @@ import { vblk } from './command.ts';
 describe('options of vblk bench', () => {
   it('have the defaults that the usage names', () => {
     expect(parseBenchOptions([])).toEqual({
+      device: 'virtio-blk',
       drives: [{ kind: 'memory' }, { kind: 'temp' }],
       rw: 'randread',
       bs: 4096,
@@ -24,8 +25,9 @@ describe('options of vblk bench', () => {
   it('are taken as they are given', () => {
     const args = '--drive null --drive file:/a:b --rw randrw --bs 8k --iodepth 3 --size 1.5M';
     const threads = '--iothreads 2 --num-queues 3 --numjobs 5 --poll-max-ns 0';
-    const more = `--runtime 0.25 --engine js --no-verify --json ${threads}`;
+    const more = `--runtime 0.25 --engine js --no-verify --json --device virtio-scsi ${threads}`;
     expect(parseBenchOptions(`${args} ${more}`.split(' '))).toEqual({
+      device: 'virtio-scsi',
       drives: [{ kind: 'null' }, { kind: 'file', filename: '/a:b' }],
       rw: 'randrw',
       bs: 8192,
@@ -46,7 +48,10 @@ describe('options of vblk bench', () => {
   // One of each kind by the command itself; then the same messages without a process each.
   it.each([
     [['bench', '--rw', 'rread'], `--rw: 'rread' is not allowed; allowed: read, write, randread`],
-    [['bench', '--sise', '1m'], `--sise: '--sise' is not allowed; allowed: --drive, --rw, --bs`],
+    [
+      ['bench', '--sise', '1m'],
+      `--sise: '--sise' is not allowed; allowed: --drive, --device, --rw`,
+    ],
     [['bench', '--drive', 'file:/no/such'], `--drive: 'file:/no/such' is not allowed; allowed: `],
     [['bench', '--iothreads', 'two'], `--iothreads: 'two' is not allowed; allowed: a whole number`],
     [['bench', '--numjobs', '65'], `--numjobs: '65' is not allowed; allowed: a whole number, 1 to`],
@@ -59,6 +64,11 @@ describe('options of vblk bench', () => {
 
   it.each([
     ['--drive floppy', `--drive: 'floppy' is not allowed; allowed: memory, temp, null, file:PATH`],
+    ['--device floppy', `--device: 'floppy' is not allowed; allowed: virtio-blk, virtio-scsi`],
+    [
+      '--device virtio-scsi --drive null --bs 1m --size 2049g',
+      `--size: '${2049 * 2 ** 30}' is not allowed`,
+    ],
     ['--drive file:', `--drive: 'file:' is not allowed`],
     ['--bs 1000', `--bs: '1000' is not allowed; allowed: a multiple of 512, 512 to 1m`],
     ['--bs 2m', `--bs: '2m' is not allowed`],
@@ -138,12 +148,22 @@ describe('options of vblk bench', () => {
     expect(parseBenchOptions(['--size', '4g', '--drive', 'null'])).toMatchObject({
       size: 2 ** 32,
     });
+    const scsi = '--device virtio-scsi --drive null --bs 1m --size';
+    expect(parseBenchOptions(`${scsi} 2048g`.split(' '))).toMatchObject({ size: 2 ** 41 });
   });
 
   it('--help and --version tell what they should, with exit code 0', () => {
     const help = vblk('bench', '--help');
     expect(help.status).toBe(0);
-    for (const option of ['--drive', '--rw', '--bs', '--iodepth', '--size', '--runtime']) {
+    for (const option of [
+      '--drive',
+      '--device',
+      '--rw',
+      '--bs',
+      '--iodepth',
+      '--size',
+      '--runtime',
+    ]) {
       expect(help.stdout).toContain(option);
     }
     for (const option of ['--numjobs', '--iothreads', '--num-queues', '--poll-max-ns']) {

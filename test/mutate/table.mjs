@@ -18,22 +18,34 @@ import { contexts } from './rows/contexts.mjs';
 import { coroutine } from './rows/coroutine.mjs';
 import { coroutines } from './rows/coroutines.mjs';
 import { disks } from './rows/disks.mjs';
+import { drainGraph } from './rows/drain-graph.mjs';
 import { enable } from './rows/enable.mjs';
 import { events } from './rows/events.mjs';
 import { gate } from './rows/gate.mjs';
+import { graphRaces } from './rows/graph-races.mjs';
 import { growth } from './rows/growth.mjs';
 import { historicBugs, historicEngineBugs } from './rows/historic-bugs.mjs';
 import { lanes } from './rows/lanes.mjs';
+import { machine } from './rows/machine.mjs';
 import { notify } from './rows/notify.mjs';
+import { overlay } from './rows/overlay.mjs';
 import { parse } from './rows/parse.mjs';
+import { plain } from './rows/plain.mjs';
 import { poll } from './rows/poll.mjs';
 import { polling } from './rows/polling.mjs';
 import { pool } from './rows/pool.mjs';
 import { pop } from './rows/pop.mjs';
 import { push } from './rows/push.mjs';
+import { queueLife } from './rows/queue-life.mjs';
+import { removal, removalEngineBugs } from './rows/removal.mjs';
+import { scsiCommands } from './rows/scsi-commands.mjs';
+import { scsiController } from './rows/scsi-controller.mjs';
+import { scsiEngine, scsiGuest } from './rows/scsi-engine.mjs';
 import { serve } from './rows/serve.mjs';
+import { restore, state } from './rows/state.mjs';
 import { threadPool } from './rows/thread-pool.mjs';
 import { threads } from './rows/threads.mjs';
+import { throttle } from './rows/throttle.mjs';
 import { timers } from './rows/timers.mjs';
 import { v86 } from './rows/v86.mjs';
 import { virtio } from './rows/virtio.mjs';
@@ -97,9 +109,13 @@ export const steps = [
   ...wait,
   ...poll,
   ...coroutine,
+  ...plain,
   ...pool,
   ...growth,
   ...historicEngineBugs,
+  ...removalEngineBugs,
+  ...restore,
+  ...scsiEngine,
 ];
 
 export const roomSteps = [
@@ -112,9 +128,20 @@ export const roomSteps = [
   ...threadPool,
   ...threads,
   ...lanes,
+  ...drainGraph,
+  ...graphRaces,
   ...virtio,
+  ...queueLife,
+  ...removal,
+  ...machine,
   ...disks,
+  ...throttle,
+  ...overlay,
   ...v86,
+  ...state,
+  ...scsiGuest,
+  ...scsiCommands,
+  ...scsiController,
 ];
 
 export const mutants = [

@@ -4,9 +4,8 @@
  */
 
 import type { DriverSpec } from '../../block/driver.ts';
-import { GuestBlkBatch } from '../../guest/blk-batch.ts';
-import { SECTOR_SIZE, VIRTIO_BLK_S_OK, VIRTIO_BLK_T_IN, VIRTIO_BLK_T_OUT } from '../../spec.ts';
 import type { Contents } from './contents.ts';
+import type { BenchBatch } from './device.ts';
 import { Histogram } from './histogram.ts';
 import { BenchMachine, type MachineOptions } from './machine.ts';
 import type { BenchOptions, EngineName } from './options.ts';
@@ -28,12 +27,12 @@ export interface Figures {
 
 /** One of the jobs that a guest runs at once. */
 class Stream {
-  readonly batch: GuestBlkBatch;
+  readonly batch: BenchBatch;
   readonly random: Random;
   /** Block that comes next in order. */
   nextBlock: number;
 
-  constructor(batch: GuestBlkBatch, number: number, nextBlock: number) {
+  constructor(batch: BenchBatch, number: number, nextBlock: number) {
     this.batch = batch;
     this.random = new Random(number);
     this.nextBlock = nextBlock;
@@ -85,7 +84,7 @@ export class Job {
     this.#contents = contents;
     this.#blocks = Math.floor(size / bytes);
     this.#streams = Array.from({ length: numjobs }, (_, i) => {
-      const batch = new GuestBlkBatch(machine.guest, { depth, bytes, queue: i % numQueues });
+      const batch = machine.batch(i % numQueues, depth, bytes);
       return new Stream(batch, i, Math.floor((i * this.#blocks) / numjobs));
     });
     const slots = numjobs * depth;
@@ -107,14 +106,14 @@ export class Job {
 
   /** Writes every block once. Not timed. */
   async fill(): Promise<void> {
-    await this.#pass(VIRTIO_BLK_T_OUT, () => {});
+    await this.#pass(true, () => {});
   }
 
   /** Reads every block back. Throws if one does not hold what it must. Not timed. */
   async verify(): Promise<void> {
-    await this.#pass(VIRTIO_BLK_T_IN, (slot) => {
+    await this.#pass(false, (slot) => {
       const block = this.#blockOf[slot]!;
-      const wrong = this.#contents.findWrong(this.#memory, this.#dataOf(slot), block);
+      const wrong = this.#contents.findWrong(this.#memory, this.#dataOf(slot, false), block);
       if (wrong >= 0) throw new Error(`verify: the data at byte ${wrong} of the disk is wrong`);
     });
   }
@@ -156,9 +155,10 @@ export class Job {
   }
 
   /** Byte of `#memory` at which the slot's data begins. */
-  #dataOf(slot: number): number {
-    const { data, bytes } = this.#streamOf(slot).batch.frames[slot % this.#options.iodepth]!;
-    return this.#machine.guest.ram.offset(data, bytes);
+  #dataOf(slot: number, write: boolean): number {
+    const { iodepth, bs } = this.#options;
+    const data = this.#streamOf(slot).batch.dataOf(slot % iodepth, write);
+    return this.#machine.guest.ram.offset(data, bs);
   }
 
   #streamOf(slot: number): Stream {
@@ -168,7 +168,7 @@ export class Job {
   #submitAll(): void {
     for (let slot = this.#free.pop(); slot !== undefined; slot = this.#free.pop()) {
       const stream = this.#streamOf(slot);
-      this.#add(slot, this.#chooseType(stream), this.#chooseBlock(stream));
+      this.#add(slot, this.#chooseWrite(stream), this.#chooseBlock(stream));
       this.#begunAt[slot] = this.#now;
     }
     this.#submit();
@@ -211,10 +211,9 @@ export class Job {
     this.#latency.add((this.#now - begunAt) * 1e6, requests);
   }
 
-  #chooseType({ random }: Stream): number {
+  #chooseWrite({ random }: Stream): boolean {
     const { rw } = this.#options;
-    const write = rw === 'randrw' ? (random.next() & 0x100) !== 0 : rw.endsWith('write');
-    return write ? VIRTIO_BLK_T_OUT : VIRTIO_BLK_T_IN;
+    return rw === 'randrw' ? (random.next() & 0x100) !== 0 : rw.endsWith('write');
   }
 
   /** There are at least as many blocks as slots, so one is not busy. */
@@ -226,31 +225,32 @@ export class Job {
     return block;
   }
 
-  #add(slot: number, type: number, block: number): void {
+  #add(slot: number, write: boolean, block: number): void {
     const { bs, iodepth } = this.#options;
-    if (type === VIRTIO_BLK_T_OUT) this.#contents.write(this.#memory, this.#dataOf(slot), block);
     this.#blockOf[slot] = block;
     this.#busy[block] = 1;
     const { batch } = this.#streamOf(slot);
-    const added = batch.add(slot % iodepth, type, (block * bs) / SECTOR_SIZE, bs);
+    const added = batch.add(slot % iodepth, write, block * bs, bs);
     if (!added) throw new Error('the ring has no room for iodepth requests');
+    if (write) this.#contents.write(this.#memory, this.#dataOf(slot, true), block);
   }
 
   #finish(slot: number): void {
-    const status = this.#streamOf(slot).batch.status(slot % this.#options.iodepth);
+    const { batch } = this.#streamOf(slot);
+    const own = slot % this.#options.iodepth;
     const block = this.#blockOf[slot]!;
-    if (status !== VIRTIO_BLK_S_OK) {
-      throw new Error(`the request for block ${block} ended with status ${status}`);
+    if (!batch.succeeded(own)) {
+      throw new Error(`the request for block ${block} ended with ${batch.outcome(own)}`);
     }
     this.#busy[block] = 0;
     this.#free.push(slot);
   }
 
   /** Every block once, in order, as many at a time as there are slots. */
-  async #pass(type: number, finished: (slot: number) => void): Promise<void> {
+  async #pass(write: boolean, finished: (slot: number) => void): Promise<void> {
     for (let next = 0; next < this.#blocks || this.#inFlight > 0; ) {
       while (next < this.#blocks && this.#free.length > 0) {
-        this.#add(this.#free.pop()!, type, next++);
+        this.#add(this.#free.pop()!, write, next++);
       }
       this.#submit();
       let taken = 0;

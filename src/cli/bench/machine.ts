@@ -1,6 +1,6 @@
 /**
- * The machine under a contestant of `vblk bench`: a drive, a virtio-blk device on virtio-mmio, the
- * IOThreads that serve its queues, if any, and the driver of a guest, which takes interrupts.
+ * The machine under a contestant of `vblk bench`: a drive, a device on virtio-mmio, the IOThreads
+ * that serve its queues, if any, and the driver of a guest, which takes interrupts.
  */
 
 import { openCore, startIOThread } from '../../adapter/node.ts';
@@ -9,17 +9,14 @@ import type { IOThread } from '../../aio/io-thread.ts';
 import { BlockBackend } from '../../block/backend.ts';
 import type { DriverSpec } from '../../block/driver.ts';
 import type { Core } from '../../engine/core.ts';
-import { GuestBlk } from '../../guest/blk.ts';
-import { GuestMmio } from '../../guest/mmio.ts';
-import { GuestRam } from '../../guest/ram.ts';
+import type { GuestDevice } from '../../guest/device.ts';
 import { SECTOR_SIZE } from '../../spec.ts';
-import { VirtioBlk } from '../../virtio/virtio-blk.ts';
-import { VirtioMmio } from '../../virtio/virtio-mmio.ts';
+import { type BenchBatch, type BenchDevice, openDevice } from './device.ts';
 import { type BenchOptions, DESCRIPTORS, type EngineName } from './options.ts';
 
 export type MachineOptions = Pick<
   BenchOptions,
-  'bs' | 'iodepth' | 'iothreads' | 'numQueues' | 'numjobs' | 'pollMaxNs'
+  'device' | 'bs' | 'iodepth' | 'iothreads' | 'numQueues' | 'numjobs' | 'pollMaxNs'
 >;
 
 /** Guest memory beside the requests' own: rings, headers, the allocator's rounding. */
@@ -27,11 +24,10 @@ const RING_ROOM = 1 << 20;
 const QUEUE_SIZE_MIN = 256;
 
 export class BenchMachine {
-  readonly guest: GuestBlk;
   readonly core: Core;
   readonly #context: AioContext;
   readonly #backend: BlockBackend;
-  readonly #device: VirtioBlk;
+  readonly #device: BenchDevice;
   readonly #iothreads: readonly IOThread[];
   readonly #pollMaxNs: number;
 
@@ -49,37 +45,40 @@ export class BenchMachine {
     const start = (_: unknown, i: number) =>
       startIOThread(core, { id: `iothread${i}`, handlers, slots, 'poll-max-ns': 0 });
     const iothreads = await Promise.all(Array.from({ length: count }, start));
-    const device = await VirtioBlk.realize(core, context, backend, {
-      'num-queues': options.numQueues,
-      'queue-size': queueSize(options),
-      ...(count > 0 && { 'iothread-vq-mapping': iothreads.map((iothread) => ({ iothread })) }),
+    const device = await openDevice(options.device, {
+      core,
+      context,
+      backend,
+      queues: options.numQueues,
+      queueSize: queueSize(options),
+      mapping: iothreads.map((iothread) => ({ iothread })),
     });
-    const irq = (level: boolean) => {
-      if (level) guest.interrupt();
-    };
-    const transport = GuestMmio.open(new VirtioMmio(device, { version: 2, irq }));
-    const queues = options.numQueues;
-    const guest = new GuestBlk(transport, new GuestRam(core), { interrupts: true, queues });
-    await guest.start();
-    return new BenchMachine(guest, core, context, backend, device, iothreads, options.pollMaxNs);
+    return new BenchMachine(core, context, backend, device, iothreads, options.pollMaxNs);
   }
 
   private constructor(
-    guest: GuestBlk,
     core: Core,
     context: AioContext,
     backend: BlockBackend,
-    device: VirtioBlk,
+    device: BenchDevice,
     iothreads: readonly IOThread[],
     pollMaxNs: number,
   ) {
-    this.guest = guest;
     this.core = core;
     this.#context = context;
     this.#backend = backend;
     this.#device = device;
     this.#iothreads = iothreads;
     this.#pollMaxNs = pollMaxNs;
+  }
+
+  get guest(): GuestDevice {
+    return this.#device.guest;
+  }
+
+  /** The requests of a stream of the guest's. */
+  batch(queue: number, depth: number, bytes: number): BenchBatch {
+    return this.#device.batch(queue, depth, bytes);
   }
 
   /** The threads may busy-poll, or not: those of the contestants whose turn it is not must not. */

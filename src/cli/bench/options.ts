@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util';
 import { VIRTQUEUE_MAX_SIZE } from '../../spec.ts';
 import { OptionError } from '../option-error.ts';
 import { parseSize } from '../size.ts';
+import { DEVICES, type DeviceName } from './device.ts';
 
 export type EngineName = 'wasm' | 'js';
 
@@ -17,6 +18,7 @@ export type Drive =
   | { readonly kind: 'file'; readonly filename: string };
 
 export interface BenchOptions {
+  readonly device: DeviceName;
   readonly drives: readonly Drive[];
   readonly rw: Workload;
   /** Bytes per request. */
@@ -48,6 +50,7 @@ turn, and prints what each request costs.
 
   --drive KIND     memory, temp (a temporary file), null, or file:PATH; may be given several times
                    (default: memory and temp)
+  --device NAME    virtio-blk (default), or virtio-scsi: a disk on a SCSI host
   --rw KIND        read, write, randread, randwrite or randrw (default randread)
   --bs SIZE        bytes per request, a multiple of 512 up to 1m (default 4k)
   --iodepth N      requests in flight, of each job, 1 to 256 (default 64)
@@ -76,6 +79,8 @@ const POLL_MAX_NS_MAX = 0xffff_ffff;
 export const DESCRIPTORS = 3;
 /** Bytes that are used of a drive without a size of its own. */
 export const DEFAULT_SIZE = 64 << 20;
+/** READ (10) and WRITE (10) have 32 bits for a sector. */
+const SCSI_MAX = 2 ** 41;
 /** What a memory disk may take: a core's memory ends at 4 GiB. */
 const MEMORY_MAX = 3 * 2 ** 30;
 /** Most blocks of a drive: the bench remembers how often each was written. */
@@ -109,6 +114,7 @@ function parseDrive(text: string): Drive {
 
 const OPTIONS = {
   drive: { type: 'string', multiple: true },
+  device: { type: 'string', default: 'virtio-blk' },
   rw: { type: 'string', default: 'randread' },
   bs: { type: 'string', default: '4k' },
   iodepth: { type: 'string', default: '64' },
@@ -143,15 +149,17 @@ export function parseBenchOptions(args: readonly string[]): BenchOptions | null 
   if (bs % 512 !== 0 || bs > BS_MAX) {
     throw new OptionError('--bs', text['bs']!, 'a multiple of 512, 512 to 1m');
   }
+  const device = oneOf('--device', text['device']!, DEVICES);
   const size = text['size'] === undefined ? null : parseSize('--size', text['size']);
   for (const drive of drives) {
     if (size !== null || drive.kind !== 'file') {
-      const requests = { bs, iodepth, numjobs: threads.numjobs };
+      const requests = { device, bs, iodepth, numjobs: threads.numjobs };
       checkSize(size ?? DEFAULT_SIZE, requests, drive.kind === 'memory');
     }
   }
   const engine = oneOf('--engine', text['engine']!, ['wasm', 'js', 'both']);
   return {
+    device,
     drives,
     rw: oneOf('--rw', text['rw']!, WORKLOADS),
     bs,
@@ -197,11 +205,12 @@ function parseThreads(text: Record<string, string | undefined>, iodepth: number)
 /** Each request in flight has a block of its own. Throws an OptionError that names `--size`. */
 export function checkSize(
   size: number,
-  { bs, iodepth, numjobs }: Pick<BenchOptions, 'bs' | 'iodepth' | 'numjobs'>,
+  { device, bs, iodepth, numjobs }: Pick<BenchOptions, 'device' | 'bs' | 'iodepth' | 'numjobs'>,
   inMemory = false,
 ): void {
   const least = bs * iodepth * numjobs;
-  const most = Math.min(bs * BLOCKS_MAX, inMemory ? MEMORY_MAX : Number.MAX_SAFE_INTEGER);
+  const addressed = device === 'virtio-scsi' ? SCSI_MAX : Number.MAX_SAFE_INTEGER;
+  const most = Math.min(bs * BLOCKS_MAX, inMemory ? MEMORY_MAX : addressed);
   if (size % bs === 0 && size >= least && size <= most) return;
   const product = '--bs times --iodepth times --numjobs';
   const allowed = `multiples of --bs, ${bs}, from ${least} (${product}) to ${most}`;

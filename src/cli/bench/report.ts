@@ -37,7 +37,7 @@ function threadsText({ numjobs, numQueues, iothreads }: BenchOptions): string {
 }
 
 export function textReport(rows: readonly Row[], options: BenchOptions): string {
-  const { rw, bs, iodepth } = options;
+  const { device, rw, bs, iodepth } = options;
   const body = rows.map((row) => {
     const { drive, engine, figures } = row;
     return [
@@ -53,7 +53,8 @@ export function textReport(rows: readonly Row[], options: BenchOptions): string 
     ];
   });
   const table = formatTable([[...HEAD, 'wasm/js'], ...body]);
-  const head = `${rw}, ${formatSize(bs)} requests, depth ${iodepth}${threadsText(options)}`;
+  const on = device === 'virtio-blk' ? '' : `, ${device}`;
+  const head = `${rw}, ${formatSize(bs)} requests, depth ${iodepth}${threadsText(options)}${on}`;
   return `${head}\n\n${table}\n\n${verdict(rows)}`;
 }
 
@@ -70,7 +71,7 @@ function verdict(rows: readonly Row[]): string {
 }
 
 export function jsonReport(rows: readonly Row[], options: BenchOptions): string {
-  const { rw, bs, iodepth, runtime, numjobs, iothreads, numQueues, pollMaxNs } = options;
+  const { device, rw, bs, iodepth, runtime, numjobs, iothreads, numQueues, pollMaxNs } = options;
   const threads = { numjobs, iothreads, 'num-queues': numQueues, 'poll-max-ns': pollMaxNs };
   const results = rows.map((row) => {
     const { drive, size, engine, figures, verified } = row;
@@ -92,5 +93,9 @@ export function jsonReport(rows: readonly Row[], options: BenchOptions): string 
       ratioToJs: ratioOf(row, rows),
     };
   });
-  return JSON.stringify({ version: 1, rw, bs, iodepth, ...threads, runtime, results }, null, 2);
+  return JSON.stringify(
+    { version: 1, device, rw, bs, iodepth, ...threads, runtime, results },
+    null,
+    2,
+  );
 }

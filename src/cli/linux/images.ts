@@ -30,7 +30,7 @@ import { buildInitramfs } from './initramfs.ts';
 const MODULES = [
   'virtio_ring virtio_pci_modern_dev virtio_pci_legacy_dev virtio virtio_pci virtio_blk',
   'scsi_common scsi_mod crct10dif_common crc_t10dif crc64 crc64_rocksoft t10_pi sd_mod',
-  'virtio_scsi libata ata_piix crc32c_generic jbd2 mbcache crc16 ext4',
+  'cdrom sr_mod virtio_scsi libata ata_piix crc32c_generic jbd2 mbcache crc16 ext4',
 ].flatMap((names) => names.split(' '));
 
 /** Names in the cache of the files that are not modules, and where the packages have them. */

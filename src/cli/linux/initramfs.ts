@@ -84,7 +84,7 @@ const SIGNATURE_INFO_BYTES = 12;
 
 /**
  * A module without the signature behind it. Debian's kernel takes unsigned modules, and checking
- * 22 signatures would cost more than a second of each boot.
+ * 24 signatures would cost more than a second of each boot.
  */
 export function withoutSignature(module: Uint8Array): Uint8Array {
   const markerAt = module.length - SIGNATURE_MARKER.length;

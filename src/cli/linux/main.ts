@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util';
 
 import {
   attachVirtioBlk,
+  enableHotplug,
   type V86Blk,
   type V86BlkOptions,
   type V86Instance,
@@ -15,11 +16,15 @@ import { attachDisks, type Disks } from './disks.ts';
 import { Guest, type GuestImages, type V86Constructor } from './guest.ts';
 import { linuxImages, loadV86 } from './images.ts';
 import { DONE } from './initramfs.ts';
-import { DEVICE_STEPS, deviceScene, FILE_SYSTEM_STEPS } from './steps.ts';
+import { attachScsiDisks, type ScsiDisks } from './scsi-disks.ts';
+import { SCSI_STEPS, scsiScene } from './scsi-steps.ts';
+import { DEVICE_STEPS, deviceScene, FILE_SYSTEM_STEPS, type Step } from './steps.ts';
 
-const USAGE = `npm run linux -- [--bench] [--engine auto|wasm|js] [--bar io|memory] [--iothread]
+const USAGE = `npm run linux -- [--bench | --scsi] [--engine auto|wasm|js] [--bar io|memory]
+                 [--iothread]
 
   --bench     times O_DIRECT reads and writes in the guest, against v86's own disk
+  --scsi      disks on a virtio-scsi host, which come and go
   --engine    what serves the disks (default: auto)
   --bar       how the guest reaches their registers (default: io)
   --iothread  the disk is served by a Worker, on memory that it shares with the guest
@@ -33,6 +38,7 @@ type Choice = Pick<V86BlkOptions, 'engine' | 'bar'> & { readonly iothreads: numb
 
 interface Options extends Choice {
   readonly bench: boolean;
+  readonly scsi: boolean;
   readonly help: boolean;
 }
 
@@ -48,6 +54,10 @@ async function main(args: string[]): Promise<void> {
   if (options.bench) {
     const choice = { images, engine, iothreads, rounds: BENCH_ROUNDS };
     await bench(V86, choice, (text) => console.log(text));
+    return;
+  }
+  if (options.scsi) {
+    await showScsi(V86, images, { engine, bar, iothreads });
     return;
   }
   await showBootSector(V86, images, { engine, bar, iothreads });
@@ -95,15 +105,39 @@ async function showLinux(V86: V86Constructor, images: GuestImages, choice: Choic
     const seconds = ((performance.now() - started) / 1000).toFixed(1);
     console.log(`booted in ${seconds} s; the disks are served by the ${engine} engine (${reason})`);
     if (disks!.threaded) console.log('and the one to write to by an IOThread');
-    const scene = deviceScene(guest, disks!);
-    for (const step of [...FILE_SYSTEM_STEPS, ...DEVICE_STEPS]) {
-      console.log(`  ${step.title}`);
-      console.log(`    ${await step.run(scene)}`);
-    }
+    await show([...FILE_SYSTEM_STEPS, ...DEVICE_STEPS], deviceScene(guest, disks!));
   } finally {
     await guest.destroy();
     await disks?.writable.detach();
     await disks?.readOnly.detach();
+  }
+}
+
+/** Disks on a host that the guest's kernel plugs and unplugs by ACPI. */
+async function showScsi(V86: V86Constructor, images: GuestImages, choice: Choice): Promise<void> {
+  console.log('Linux on a virtio-scsi host');
+  let disks: ScsiDisks | undefined;
+  const attach = async (emulator: V86Instance) => {
+    enableHotplug(emulator);
+    disks = await attachScsiDisks(emulator, { ...choice, size: DISK_BYTES });
+  };
+  const shared = choice.iothreads !== undefined;
+  const guest = await Guest.boot(V86, { images, attach, shared, acpi: true, onLine });
+  try {
+    const { engine, reason } = disks!.host.core.choice;
+    console.log(`booted; the disks are served by the ${engine} engine (${reason})`);
+    await guest.ask('dmesg -c >/dev/null'); // v86 has no machine-check registers
+    await show([...FILE_SYSTEM_STEPS, ...SCSI_STEPS], await scsiScene(guest, disks!));
+  } finally {
+    await guest.destroy();
+    await disks?.host.detach();
+  }
+}
+
+async function show<S>(steps: readonly Step<S>[], scene: S): Promise<void> {
+  for (const step of steps) {
+    console.log(`  ${step.title}`);
+    console.log(`    ${await step.run(scene)}`);
   }
 }
 
@@ -118,6 +152,7 @@ function parseOptions(args: string[]): Options {
       args,
       options: {
         bench: { type: 'boolean', default: false },
+        scsi: { type: 'boolean', default: false },
         help: { type: 'boolean', short: 'h', default: false },
         engine: { type: 'string', default: 'auto' },
         bar: { type: 'string', default: 'io' },
@@ -126,6 +161,7 @@ function parseOptions(args: string[]): Options {
     });
     return {
       bench: values.bench,
+      scsi: values.scsi,
       help: values.help,
       engine: oneOf('engine', values.engine, ['auto', 'wasm', 'js'] as const),
       iothreads: values.iothread ? 1 : undefined,
