@@ -37,9 +37,12 @@ export {
   type BackendOptions,
   type BackendStats,
   BlockBackend,
+  type BlockDevOps,
+  type Filter,
   type LaneOptions,
   type OperationFigures,
 } from './block/backend.ts';
+export type { ErrorOptions, Iostatus } from './block/backend-errors.ts';
 export {
   type BlockDriver,
   type BlockOp,
@@ -56,7 +59,15 @@ export {
   REQ_MAY_UNMAP,
   type Settles,
 } from './block/driver.ts';
-export { BlockError, type BlockErrorDetails, codeOf, errnoOf, OptionError } from './block/error.ts';
+export {
+  BlockError,
+  type BlockErrorDetails,
+  codeOf,
+  errnoOf,
+  GraphError,
+  OptionError,
+} from './block/error.ts';
+export type { ErrorPolicy } from './block/error-options.ts';
 export {
   type FaultAction,
   FaultDriver,
@@ -65,11 +76,15 @@ export {
   type FaultRule,
 } from './block/fault.ts';
 export type { FileHost, FileOptions, FileStat, FileSystem } from './block/file.ts';
-export type { HostIo } from './block/host-io.ts';
+export type { HostIo, HostIoOptions } from './block/host-io.ts';
 export type { BackendLane } from './block/lane.ts';
 export type { LaneRequest } from './block/lane-request.ts';
 export { MemoryDriver, type MemoryOptions } from './block/memory.ts';
+export { memoryDisks, memoryState } from './block/memory-state.ts';
+export { BlockNode } from './block/node.ts';
 export { NullDriver, type NullOptions } from './block/null.ts';
+export { OverlayDriver, type OverlayOptions } from './block/overlay.ts';
+export { commitOverlay, rebaseOverlay } from './block/overlay-jobs.ts';
 export {
   type DriverThread,
   driverNames,
@@ -78,6 +93,7 @@ export {
   registerDriver,
 } from './block/registry.ts';
 export type { LaneThread, RemoteLane } from './block/remote-lane.ts';
+export { ThrottleDriver, type ThrottleLimits, type ThrottleOptions } from './block/throttle.ts';
 // A disk without an emulator, and its clients in other threads.
 export type { RequestOptions, WriteZeroesOptions } from './disk/async-disk.ts';
 export { DiskClient } from './disk/client.ts';
@@ -117,7 +133,45 @@ export { GuestPci, type GuestPciOptions } from './guest/pci.ts';
 export type { MsixMessage, PciFunction } from './guest/pci-config.ts';
 export { GuestRam } from './guest/ram.ts';
 export { type ChainForm, GuestRing, type GuestRingOptions } from './guest/ring.ts';
+export {
+  GuestScsi,
+  type GuestScsiOptions,
+  type ScsiCommandOptions,
+  type ScsiResult,
+  scsiLun,
+} from './guest/scsi.ts';
+export { GuestScsiBatch, type GuestScsiBatchOptions } from './guest/scsi-batch.ts';
+export type { ScsiEvent } from './guest/scsi-events.ts';
+export { RESPONSE_UNWRITTEN, ScsiFrame, type ScsiSizes } from './guest/scsi-frame.ts';
 export type { GuestTransport } from './guest/transport.ts';
+// The machine around the devices.
+export type {
+  BlockIoError,
+  DeviceDeleted,
+  MachineEvent,
+  MachineEventData,
+  MachineEventName,
+  MachineEvents,
+  MachineListener,
+} from './machine/events.ts';
+export {
+  DEPTH_BUS_DEVICE,
+  DEPTH_DISK_OF_HBA,
+  Machine,
+  type MachineCpu,
+  type MachineDisk,
+  type MachineOptions,
+  type RunStateHandler,
+} from './machine/machine.ts';
+export type { ApplyState, StateHandler } from './machine/machine-state.ts';
+export type { RunState, StoppedState } from './machine/run-state.ts';
+export { StateError, type StateErrorCode } from './machine/state-error.ts';
+export { StateReader } from './machine/state-reader.ts';
+export { StateWriter } from './machine/state-writer.ts';
+// Disks of a SCSI host.
+export type { LogicalUnit } from './scsi/logical-unit.ts';
+export type { ScsiUnitOptions, ScsiUnitType } from './scsi/unit-options.ts';
+export { blkState } from './virtio/blk-state.ts';
 // The device and its transports.
 export { VirtioDevice, type VirtioDeviceOptions, type VirtioTransport } from './virtio/device.ts';
 export { VirtioBlk, type VirtioBlkOptions } from './virtio/virtio-blk.ts';
@@ -128,4 +182,5 @@ export {
   VirtioPci,
   type VirtioPciOptions,
 } from './virtio/virtio-pci.ts';
+export { VirtioScsi, type VirtioScsiOptions } from './virtio/virtio-scsi.ts';
 export type { VqMapping } from './virtio/vq-mapping.ts';
