@@ -51,6 +51,11 @@ export class DirectBatch implements RequestTable {
   }
 }
 
+/** A table in core memory: `take` once more after what may have grown it. */
+export interface RowTable extends RequestTable {
+  take(count: number): RequestTable;
+}
+
 /** What is left to do after a lane's `transferRows`, in this order. */
 export interface RowTransfer {
   /** `done` requests have succeeded, and the owner has counted them. */

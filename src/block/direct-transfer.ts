@@ -8,9 +8,10 @@ import {
   BACKEND_F_WRITE_CACHE,
   BACKEND_FLAGS,
   BACKEND_QUIESCE,
+  PLAIN_ROWS,
 } from '../layout.ts';
 import { EAGAIN, EIO } from '../spec.ts';
-import { type DirectBatch, LONG_WAY, type RowTransfer } from './direct-batch.ts';
+import { DirectBatch, LONG_WAY, type RowTable, type RowTransfer } from './direct-batch.ts';
 import {
   type BlockDriver,
   type BlockOp,
@@ -20,7 +21,6 @@ import {
   OP_WRITE,
   PENDING,
   REQ_FUA,
-  type RequestTable,
 } from './driver.ts';
 import { errnoOfThrown } from './error.ts';
 import { type LaneFigures, TIMED_ONE_IN } from './lane-figures.ts';
@@ -38,6 +38,8 @@ export class DirectTransfer implements RowTransfer {
   readonly #figures: LaneFigures;
   readonly #clock: Clock;
   readonly #request = new DirectRequest();
+  /** Rows of a driver that is asked for each. */
+  #rows: DirectBatch | null = null;
   #u32: Uint32Array;
   #untilTimed = 1;
   /** When the clock was started; -1: not this time. */
@@ -78,16 +80,33 @@ export class DirectTransfer implements RowTransfer {
    * owner counts what has succeeded, and then calls `stopClock`. False: not by this way, nothing
    * has happened. The gate was passed.
    */
-  runRows(op: DirectOp, table: RequestTable): boolean {
+  runRows(op: DirectOp, table: RowTable): boolean {
     const flags = this.#flags();
     const driver = this.#driver;
-    if (!driver.submitAll || refuses(op, flags) || isDurable(op, flags)) return false;
-    const { count, results } = table;
+    const durable = isDurable(op, flags);
+    if (refuses(op, flags) || (durable && !driver.fua)) return false;
+    const { count } = table;
     this.#startClock(count);
+    if (!driver.submitAll || durable) {
+      this.#copyRows(op, durable, table);
+      return true;
+    }
+    const { results } = table;
     const gate = (this.#backend + BACKEND_QUIESCE) >>> 2;
     const asked = driver.submitAll(op, table, this.#core.ramU8, this.#words(), gate);
-    if (asked < count) for (let i = asked; i < count; i++) results[i] = GATE_CLOSED;
+    for (let i = asked; i < count; i++) results[i] = GATE_CLOSED;
     return true;
+  }
+
+  /** A driver that is asked for each may grow the memory in which the rows lie. */
+  #copyRows(op: DirectOp, durable: boolean, table: RowTable): void {
+    const { count, offsets, starts, lengths } = table;
+    const batch = (this.#rows ??= new DirectBatch(PLAIN_ROWS));
+    batch.clear();
+    for (let i = 0; i < count; i++) batch.add(i, offsets[i]!, starts[i]!, lengths[i]!);
+    this.#callDriver(op, durable, batch);
+    const { results } = table.take(count);
+    for (let i = 0; i < count; i++) results[i] = batch.results[i]!;
   }
 
   /** One batch in about TIMED_ONE_IN requests is timed. */

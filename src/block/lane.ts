@@ -12,17 +12,9 @@ import type { AioContext } from '../aio/context.ts';
 import type { Core } from '../engine/core.ts';
 import { EAGAIN, ECANCELED, ENOMEM } from '../spec.ts';
 import { bounceFor } from './bounce.ts';
-import { type DirectBatch, LONG_WAY, type RowTransfer } from './direct-batch.ts';
+import { type DirectBatch, LONG_WAY, type RowTable, type RowTransfer } from './direct-batch.ts';
 import { DirectTransfer } from './direct-transfer.ts';
-import {
-  type BlockDriver,
-  type BlockOp,
-  OP_FLUSH,
-  OP_READ,
-  OP_WRITE,
-  PENDING,
-  type RequestTable,
-} from './driver.ts';
+import { type BlockDriver, type BlockOp, OP_FLUSH, OP_READ, OP_WRITE, PENDING } from './driver.ts';
 import { errnoOfThrown } from './error.ts';
 import { flushBegins, flushEnded, isFlushed, noteWrite } from './flush-generation.ts';
 import { type BackendStats, LaneFigures, TIMED_ONE_IN } from './lane-figures.ts';
@@ -139,7 +131,7 @@ export class BackendLane extends GatedLane implements TransferOwner {
   }
 
   /** As `transfer`, for rows: see `DirectTransfer.runRows`. Null: not by this way. */
-  transferRows(op: typeof OP_READ | typeof OP_WRITE, table: RequestTable): RowTransfer | null {
+  transferRows(op: typeof OP_READ | typeof OP_WRITE, table: RowTable): RowTransfer | null {
     if (!this.gate.held || !this.#directTransfer.runRows(op, table)) return null;
     if (op === OP_WRITE) noteWrite(this.gate.words(), this.backend.address);
     return this.#directTransfer;

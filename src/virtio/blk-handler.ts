@@ -140,6 +140,7 @@ export class BlkHandler {
     if (count === 0 || !this.#lane.direct || this.#submitter.tellsWrites) return false;
     const op = write ? OP_WRITE : OP_READ;
     const transfer = this.#lane.transferRows(op, this.#rows.take(count));
+    this.#records.revalidate();
     if (!transfer) return false;
     const ended = this.#submitter.finishRows(at - this.#batch, count);
     transfer.stopClock(op, ended);

@@ -5,8 +5,7 @@
  * here is what such a disk is slower than its host.
  */
 
-import type { DirectBatch, RowTransfer } from '../block/direct-batch.ts';
-import type { RequestTable } from '../block/driver.ts';
+import type { DirectBatch, RowTable, RowTransfer } from '../block/direct-batch.ts';
 import type { Core } from '../engine/core.ts';
 import {
   PLAIN_LENGTHS,
@@ -30,7 +29,7 @@ const STATUS = RECORD_STATUS >>> 2;
 const WRITTEN = RECORD_WRITTEN >>> 2;
 
 /** A queue's plain table in core memory (layout: plain table). Home thread of the queue. */
-export class PlainTable implements RequestTable {
+export class PlainTable implements RowTable {
   count = 0;
   offsets!: Float64Array;
   starts!: Float64Array;

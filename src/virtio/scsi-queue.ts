@@ -147,17 +147,26 @@ export class ScsiQueue extends RingQueue implements CommandSource {
       const found = engine.scsiCollect(queue, from, count - from, config.backend, block, word);
       const rows = found & COUNT_MASK;
       const write = (found & PLAIN_WRITE) !== 0;
-      if (rows === 0 || (write && !unit.writable)) return done;
+      if (rows === 0) return done;
       this.#plug(lane);
       const op = write ? OP_WRITE : OP_READ;
-      const transfer = lane.transferRows(op, this.#rows.take(rows));
+      const may = !write || unit.writable;
+      const transfer = may ? lane.transferRows(op, this.#rows.take(rows)) : null;
       this.#records.revalidate();
-      if (!transfer) return done;
-      const ended = this.#commands.finishRows(from, rows, lane.address);
-      transfer.stopClock(op, ended);
-      if (ended < rows) this.#startOdd(from, rows, transfer, cdbSize);
+      if (transfer) {
+        const ended = this.#commands.finishRows(from, rows, lane.address);
+        transfer.stopClock(op, ended);
+        if (ended < rows) this.#startOdd(from, rows, transfer, cdbSize);
+      } else this.#startAll(from, rows, cdbSize);
       done += rows;
       if (at + done === count) return done;
+    }
+  }
+
+  /** The long way, which says why the short one is closed. */
+  #startAll(from: number, rows: number, cdbSize: number): void {
+    for (let at = from; at < from + rows; at++) {
+      this.#commands.start(this.#records.u32[this.#batch + at]!, cdbSize);
     }
   }
 
