@@ -19,6 +19,10 @@ export interface ScsiSizes {
 
 /** What the response holds until the device writes it. */
 export const RESPONSE_UNWRITTEN = 0xff;
+/** A word of it. */
+const UNWRITTEN = 0xffffffff;
+/** Offset of the CDB in the header, in bytes. */
+const CDB_AT = 19;
 
 /** Sizes of the buffers of scattered data, in bytes; the last takes the rest. */
 const CRUMBS = [1, 511, 3, 509, 513, 7, 1017];
@@ -44,6 +48,8 @@ export class ScsiFrame {
   /** Buffer offsets. The frame lies in one region, which does not move. */
   readonly #headerAt: number;
   readonly #responseAt: number;
+  /** As many bytes of the CDB's place may not be zero. */
+  #cdbBytes: number;
 
   constructor(ram: GuestRam, sizes: ScsiSizes) {
     this.#ram = ram;
@@ -54,6 +60,7 @@ export class ScsiFrame {
     const bytes = front + align16(this.#responseBytes) + sizes.in;
     this.header = ram.allocate(bytes, 16);
     this.response = this.header + front;
+    this.#cdbBytes = sizes.cdb;
     this.#headerAt = ram.offset(this.header, bytes);
     this.#responseAt = this.#headerAt + front;
   }
@@ -76,22 +83,29 @@ export class ScsiFrame {
       throw new RangeError(`${outBytes} and ${inBytes} bytes in a frame for less`);
     }
     if (this.#ram.u8.length === 0) this.#ram.refresh();
-    const { u8 } = this.#ram;
+    const { u8, u32 } = this.#ram;
     const at = this.#headerAt;
-    for (let i = 0; i < 8; i++) u8[at + i] = lun[i]!;
-    const high = Math.floor(tag / 4294967296);
-    for (let i = 0; i < 4; i++) {
-      u8[at + 8 + i] = tag >>> (8 * i);
-      u8[at + 12 + i] = high >>> (8 * i);
-    }
+    const word = at >>> 2;
+    u32[word] = lun[0]! | (lun[1]! << 8) | (lun[2]! << 16) | (lun[3]! << 24);
+    u32[word + 1] = lun[4]! | (lun[5]! << 8) | (lun[6]! << 16) | (lun[7]! << 24);
+    u32[word + 2] = tag;
+    u32[word + 3] = tag / 4294967296;
     u8[at + 16] = attribute;
     u8[at + 17] = u8[at + 18] = 0;
-    const kept = Math.min(cdb.length, sizes.cdb);
-    for (let i = 0; i < sizes.cdb; i++) u8[at + 19 + i] = i < kept ? cdb[i]! : 0;
-    for (let i = 0; i < 12; i++) u8[this.#responseAt + i] = RESPONSE_UNWRITTEN;
+    this.#putCdb(u8, at + CDB_AT, cdb);
+    const response = this.#responseAt >>> 2;
+    u32[response] = u32[response + 1] = u32[response + 2] = UNWRITTEN;
     this.outBytes = outBytes;
     this.inBytes = inBytes;
     this.#list(framing);
+  }
+
+  /** What an earlier, longer CDB has left behind it is cleared. */
+  #putCdb(u8: Uint8Array, at: number, cdb: Uint8Array): void {
+    const kept = Math.min(cdb.length, this.sizes.cdb);
+    for (let i = 0; i < kept; i++) u8[at + i] = cdb[i]!;
+    for (let i = kept; i < this.#cdbBytes; i++) u8[at + i] = 0;
+    this.#cdbBytes = kept;
   }
 
   /** VIRTIO_SCSI_S_*, RESPONSE_UNWRITTEN until the device writes it. */
