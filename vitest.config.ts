@@ -6,6 +6,15 @@ const THREADS = [
   'test/stress/**/*.test.ts',
   'test/storm/**/*.test.ts',
 ];
+/** Long ones that wait for nobody: two at a time. */
+const LONG = [
+  'test/block/**/*.test.ts',
+  'test/device/**/*.test.ts',
+  'test/engine/**/*.test.ts',
+  'test/explore/**/*.test.ts',
+  'test/linux/**/*.test.ts',
+  'test/scsi/**/*.test.ts',
+];
 const NEVER = ['test/matrix/node_modules/**', 'node_modules/**', 'build/**'];
 
 export default defineConfig({
@@ -16,7 +25,21 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: 'unit', include: ['test/**/*.test.ts'], exclude: [...NEVER, ...THREADS] },
+        test: {
+          name: 'unit',
+          include: ['test/**/*.test.ts'],
+          exclude: [...NEVER, ...THREADS, ...LONG],
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'long',
+          include: LONG,
+          exclude: NEVER,
+          maxWorkers: 2,
+          sequence: { groupOrder: 2 },
+        },
       },
       {
         extends: true,
