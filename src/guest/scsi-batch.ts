@@ -1,10 +1,7 @@
-/**
- * Batches of SCSI commands for load generators: slots with memory of their own, filled, submitted
- * with one publish and one doorbell, and taken back one by one. Allocates nothing per request.
- */
+/** Batches of SCSI commands for load generators. */
 
 import { SCSI_READ_10, SCSI_WRITE_BIT, VIRTIO_SCSI_FIRST_COMMAND_QUEUE } from '../spec.ts';
-import type { ChainOwner } from './device.ts';
+import { GuestBatch } from './batch.ts';
 import type { Framing } from './frame.ts';
 import type { GuestScsi } from './scsi.ts';
 import { ScsiFrame } from './scsi-frame.ts';
@@ -21,36 +18,21 @@ export interface GuestScsiBatchOptions {
   readonly framing?: Framing;
 }
 
-export class GuestScsiBatch implements ChainOwner {
-  readonly queue: number;
-  readonly depth: number;
+export class GuestScsiBatch extends GuestBatch<ScsiFrame> {
   readonly blockSize: number;
-  /** The commands' memory, by slot. */
-  readonly frames: readonly ScsiFrame[];
-  /** Used length of each slot's last command, in bytes. */
-  readonly written: Uint32Array;
   readonly #scsi: GuestScsi;
   readonly #framing: Framing;
   readonly #cdb = new Uint8Array(10);
-  readonly #slotOf: Uint16Array;
-  /** Finished slots that were not taken: a circle of `depth`. */
-  readonly #done: Uint16Array;
-  #doneFrom = 0;
-  #doneCount = 0;
 
   /** The device runs, and its sizes stay as they are. */
   constructor(scsi: GuestScsi, options: GuestScsiBatchOptions) {
-    const { depth, bytes } = options;
-    this.#scsi = scsi;
-    this.queue = VIRTIO_SCSI_FIRST_COMMAND_QUEUE + (options.queue ?? 0);
-    this.depth = depth;
-    this.blockSize = options.blockSize ?? 512;
-    this.#framing = options.framing ?? 'plain';
+    const { depth, bytes, queue = 0, blockSize = 512, framing = 'plain' } = options;
     const sizes = { cdb: scsi.cdbSize, sense: scsi.senseSize, out: bytes, in: bytes };
-    this.frames = Array.from({ length: depth }, () => new ScsiFrame(scsi.ram, sizes));
-    this.written = new Uint32Array(depth);
-    this.#slotOf = new Uint16Array(scsi.rings[this.queue]!.size);
-    this.#done = new Uint16Array(depth);
+    const first = VIRTIO_SCSI_FIRST_COMMAND_QUEUE;
+    super(scsi, first + queue, depth, () => new ScsiFrame(scsi.ram, sizes));
+    this.#scsi = scsi;
+    this.blockSize = blockSize;
+    this.#framing = framing;
   }
 
   /** Adds READ (10) or WRITE (10) of `blocks` blocks from `lba` on; false if there is no room. */
@@ -71,45 +53,12 @@ export class GuestScsiBatch implements ChainOwner {
   add(slot: number, lun: Uint8Array, cdb: Uint8Array, outBytes: number, inBytes: number): boolean {
     const frame = this.frames[slot]!;
     frame.prepare(lun, this.#scsi.nextTag(), cdb, outBytes, inBytes, this.#framing);
-    const head = this.#scsi.add(this.queue, frame.chain, this);
-    if (head < 0) return false;
-    this.#slotOf[head] = slot;
-    return true;
-  }
-
-  /** Publishes what was added, and rings the doorbell if the device wants it. */
-  submit(): void {
-    this.#scsi.submit(this.queue);
-  }
-
-  /** Polls the queues if need be; the next finished slot, or -1. */
-  take(): number {
-    if (this.#doneCount === 0) this.#scsi.poll();
-    if (this.#doneCount === 0) return -1;
-    const slot = this.#done[this.#doneFrom]!;
-    this.#doneFrom = (this.#doneFrom + 1) % this.depth;
-    this.#doneCount--;
-    return slot;
+    return this.addFrame(slot, frame);
   }
 
   /** Response and status of the slot's last command, both 0: it went well. */
   succeeded(slot: number): boolean {
     const frame = this.frames[slot]!;
     return frame.code === 0 && frame.status === 0;
-  }
-
-  finished(head: number, written: number): void {
-    const slot = this.#slotOf[head]!;
-    this.written[slot] = written;
-    this.#done[(this.#doneFrom + this.#doneCount++) % this.depth] = slot;
-  }
-
-  dropped(): void {
-    this.#doneCount = 0;
-  }
-
-  /** Gives the guest memory back; the device must not have any of the commands. */
-  close(): void {
-    for (const frame of this.frames) frame.close();
   }
 }
