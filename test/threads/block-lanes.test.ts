@@ -23,6 +23,7 @@ import { registerDriver } from '#src/block/registry';
 import type { RemoteLane } from '#src/block/remote-lane';
 import type { Core } from '#src/engine/core';
 import { engines, nextEvent, sharedCore, startThread, workerAt } from './threads.ts';
+import { TwoThreads } from './two-threads.ts';
 
 const MIB = 2 ** 20;
 const folder = fs.mkdtempSync(join(tmpdir(), 'vblk-lanes-'));
@@ -139,30 +140,19 @@ describe.each(engines)('driver suite on lanes of an IOThread, %s engine', (engin
 });
 
 describe.each(engines)('disks on two IOThreads, %s engine', (engine) => {
-  let core: Core;
-  let context: AioContext;
-  let threads: IOThread[];
-  beforeAll(async () => {
-    core = await sharedCore(engine);
-    context = new AioContext(core);
-    const options = { worker: workerAt('./block-thread.mjs') };
-    threads = await Promise.all([startThread(core, options), startThread(core, options)]);
-  });
-  afterAll(async () => {
-    for (const thread of threads) await thread.stop();
-    context.close();
-  });
+  const two = new TwoThreads(engine);
 
   async function open(spec: DriverSpec) {
-    const backend = await BlockBackend.open(core, context, spec);
-    const lanes = await Promise.all(threads.map((thread) => backend.openLaneOn(thread)));
+    const disk = await two.open(spec);
+    const { lanes } = disk;
     const hammer = (index: number, count: number, depth = 8) =>
-      threads[index]!.call('hammer', { lane: lanes[index]!.address, count, depth, sectors: 64 });
-    const close = async () => {
-      await Promise.all(lanes.map((lane) => lane.close()));
-      await backend.close();
-    };
-    return { backend, lanes, hammer, close };
+      two.threads[index]!.call('hammer', {
+        lane: lanes[index]!.address,
+        count,
+        depth,
+        sectors: 64,
+      });
+    return { ...disk, hammer };
   }
 
   it('BB-3 BB-27 three threads at once: nothing is lost, and the figures are exact', async () => {
@@ -183,9 +173,9 @@ describe.each(engines)('disks on two IOThreads, %s engine', (engine) => {
     const rules = [{ action: 'delay', ms: 1, op: 'read' }];
     for (const spec of [file({ aio: 'uv' }), { driver: 'fault', options: { image, rules } }]) {
       const disk = await open(spec);
-      const good = nextEvent<number>(threads[0]!, 'hammered');
+      const good = nextEvent<number>(two.threads[0]!, 'hammered');
       const lane = disk.lanes[0]!.address;
-      await threads[0]!.call('hammer on', { lane, count: 50, depth: 4, sectors: 64 });
+      await two.threads[0]!.call('hammer on', { lane, count: 50, depth: 4, sectors: 64 });
       expect(await good).toBe(50);
       await disk.close();
     }
@@ -193,22 +183,22 @@ describe.each(engines)('disks on two IOThreads, %s engine', (engine) => {
 
   it('a thread sleeps while the pool of its file disk works, and is woken', async () => {
     const disk = await open(file({ aio: 'threads' }));
-    const good = nextEvent<number>(threads[0]!, 'hammered');
+    const good = nextEvent<number>(two.threads[0]!, 'hammered');
     const lane = disk.lanes[0]!.address;
-    await threads[0]!.call('hammer on', { lane, count: 300, depth: 4, sectors: 64 });
+    await two.threads[0]!.call('hammer on', { lane, count: 300, depth: 4, sectors: 64 });
     expect(await good).toBe(300);
     await disk.close();
   });
 
   it('TP-7 a lane that comes while the last one leaves gets a pool', async () => {
-    const backend = await BlockBackend.open(core, context, file({ aio: 'threads' }));
-    let lane = await backend.openLaneOn(threads[0]!);
+    const backend = await BlockBackend.open(two.core, two.context, file({ aio: 'threads' }));
+    let lane = await backend.openLaneOn(two.threads[0]!);
     for (let i = 0; i < 5; i++) {
       const closing = lane.close();
-      lane = await backend.openLaneOn(threads[0]!);
+      lane = await backend.openLaneOn(two.threads[0]!);
       await closing;
       const message = { lane: lane.address, count: 20, depth: 4, sectors: 64 };
-      expect(await threads[0]!.call('hammer', message)).toBe(20);
+      expect(await two.threads[0]!.call('hammer', message)).toBe(20);
     }
     await lane.close();
     await backend.close();
@@ -246,7 +236,7 @@ describe.each(engines)('disks on two IOThreads, %s engine', (engine) => {
   });
 
   it('TP-1 the limits of a thread are those of its pool, and change at run time', async () => {
-    const [thread] = threads;
+    const [thread] = two.threads;
     thread!.set({ 'thread-pool-max': 1 });
     const disk = await open(file({ aio: 'threads' }));
     expect(await thread!.call('lane driver', disk.lanes[0]!.address)).toBe('word');
@@ -258,23 +248,23 @@ describe.each(engines)('disks on two IOThreads, %s engine', (engine) => {
 
   it('WT-5 a thread with a lane does not stop; a refusal of the thread keeps its class', async () => {
     const disk = await open({ driver: 'null' });
-    await expect(threads[0]!.stop()).rejects.toThrow(/lane \d+ of disk 'null'/);
+    await expect(two.threads[0]!.stop()).rejects.toThrow(/lane \d+ of disk 'null'/);
     const nobody = { driver: 'never-registered' };
-    const backend = await BlockBackend.open(core, context, { driver: 'null' });
+    const backend = await BlockBackend.open(two.core, two.context, { driver: 'null' });
     Object.defineProperty(backend.driver, 'share', { value: nobody });
-    const error = await backend.openLaneOn(threads[0]!).catch((thrown) => thrown);
+    const error = await backend.openLaneOn(two.threads[0]!).catch((thrown) => thrown);
     expect([error.name, error.option]).toEqual(['OptionError', 'driver']);
     await backend.close();
     await disk.close();
   });
 
   it('a drain ends when the thread of a request has died', async () => {
-    const thread = await startThread(core, { worker: workerAt('./block-thread.mjs') });
+    const thread = await startThread(two.core, { worker: workerAt('./block-thread.mjs') });
     const image = { driver: 'null', options: { size: MIB } };
     const options = { image, rules: [{ action: 'delay', op: 'read' }] };
-    const backend = await BlockBackend.open(core, context, { driver: 'fault', options });
+    const backend = await BlockBackend.open(two.core, two.context, { driver: 'fault', options });
     const lane = await backend.openLaneOn(thread);
-    const bytes = core.allocatedBytes;
+    const bytes = two.core.allocatedBytes;
     const hammer = { lane: lane.address, count: 1, depth: 1, sectors: 1 };
     await thread.call('hammer on', hammer);
     expect(backend.inFlight).toBe(1);
@@ -284,7 +274,7 @@ describe.each(engines)('disks on two IOThreads, %s engine', (engine) => {
     await expect(thread.call('die', null)).rejects.toThrow();
     await drained; // nobody will finish it
     await lane.close();
-    expect([backend.inFlight, core.allocatedBytes < bytes]).toEqual([0, true]);
+    expect([backend.inFlight, two.core.allocatedBytes < bytes]).toEqual([0, true]);
     await backend.close();
     await thread.stop();
   });
@@ -298,7 +288,9 @@ describe.each(engines)('disks on two IOThreads, %s engine', (engine) => {
       for (let i = index; i < 80; i += 2) {
         const data = new Uint8Array(65_536).fill(i + 1);
         const message = { lane, op: OP_WRITE, offset: i * 65_536, length: 65_536, flags: 0, data };
-        const { result } = (await threads[index]!.call('submit', message)) as { result: number };
+        const { result } = (await two.threads[index]!.call('submit', message)) as {
+          result: number;
+        };
         if (result === 0) written += 1;
         else expect(codeOf(result)).toBe('ENOSPC');
       }

@@ -2,17 +2,15 @@
 import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { nodeFiles } from '#src/adapter/node-files';
-import { AioContext } from '#src/aio/context';
-import type { IOThread } from '#src/aio/io-thread';
 import { BlockBackend } from '#src/block/backend';
 import { type DriverSpec, OP_FLUSH, OP_READ, OP_WRITE } from '#src/block/driver';
 import { fileDriver } from '#src/block/file';
 import type { OverlayDriver } from '#src/block/overlay';
 import { registerDriver } from '#src/block/registry';
-import type { Core } from '#src/engine/core';
-import { engines, nextEvent, sharedCore, startThread, workerAt } from './threads.ts';
+import { engines, nextEvent } from './threads.ts';
+import { TwoThreads } from './two-threads.ts';
 
 const MIB = 2 ** 20;
 const SECTOR = 512;
@@ -30,23 +28,11 @@ function file(bytes: Uint8Array | null, more = {}): DriverSpec {
 const base = () => new Uint8Array(MIB).map((_, i) => (i >>> 9) % 251);
 
 describe.each(engines)('overlays on two IOThreads, %s engine', (engine) => {
-  let core: Core;
-  let context: AioContext;
-  let threads: IOThread[];
-  beforeAll(async () => {
-    core = await sharedCore(engine);
-    context = new AioContext(core);
-    const options = { worker: workerAt('./block-thread.mjs') };
-    threads = await Promise.all([startThread(core, options), startThread(core, options)]);
-  });
-  afterAll(async () => {
-    for (const thread of threads) await thread.stop();
-    context.close();
-  });
+  const two = new TwoThreads(engine);
 
   async function open(spec: DriverSpec) {
-    const backend = await BlockBackend.open(core, context, spec);
-    const lanes = await Promise.all(threads.map((thread) => backend.openLaneOn(thread)));
+    const disk = await two.open(spec);
+    const { lanes } = disk;
     const submit = async (
       index: number,
       op: number,
@@ -62,14 +48,10 @@ describe.each(engines)('overlays on two IOThreads, %s engine', (engine) => {
         flags: 0,
         data: data ?? null,
       };
-      const answer = await threads[index]!.call('submit', message);
+      const answer = await two.threads[index]!.call('submit', message);
       return answer as { result: number; data: Uint8Array };
     };
-    const close = async () => {
-      await Promise.all(lanes.map((lane) => lane.close()));
-      await backend.close();
-    };
-    return { backend, lanes, submit, close };
+    return { ...disk, submit };
   }
 
   const kinds: [string, () => [DriverSpec, DriverSpec]][] = [
@@ -116,7 +98,7 @@ describe.each(engines)('overlays on two IOThreads, %s engine', (engine) => {
       expect(overlay.map.dirty).toBe(false);
       await disk.close();
       if (top.driver !== 'file') return;
-      const again = await BlockBackend.open(core, context, spec);
+      const again = await BlockBackend.open(two.core, two.context, spec);
       const read = new Uint8Array(MIB);
       await again.io.read(0, read);
       expect(Buffer.compare(read, expected)).toBe(0);
@@ -125,19 +107,19 @@ describe.each(engines)('overlays on two IOThreads, %s engine', (engine) => {
   );
 
   it('core memory is as before', async () => {
-    const before = core.allocatedBytes;
+    const before = two.core.allocatedBytes;
     const options = { base: file(base(), { aio: 'threads' }), top: file(null, { aio: 'threads' }) };
     const disk = await open({ driver: 'overlay', options });
     await disk.submit(0, OP_WRITE, 512, 512, new Uint8Array(512).fill(1));
     await disk.close();
-    expect(core.allocatedBytes).toBe(before);
+    expect(two.core.allocatedBytes).toBe(before);
   });
 
   it('BB-28 a throttled thread sleeps until its time has come, and is woken', async () => {
     const options = { file: { driver: 'memory', options: { size: MIB } }, 'iops-total': 400 };
     const disk = await open({ driver: 'throttle', options });
-    const good = threads.map((thread) => nextEvent<number>(thread, 'hammered'));
-    for (const [index, thread] of threads.entries()) {
+    const good = two.threads.map((thread) => nextEvent<number>(thread, 'hammered'));
+    for (const [index, thread] of two.threads.entries()) {
       const lane = disk.lanes[index]!.address;
       await thread.call('hammer on', { lane, count: 80, depth: 8, sectors: 64 });
     }

@@ -64,6 +64,11 @@ describe.each(places)('queues served by $where', ({ threads, blk }) => {
       const { bench, trace, listening } = await open();
       let depth = 0;
       let started = false;
+      const check = async (step: number) => {
+        await quiet(bench);
+        const expected = started && depth === 0 ? [0] : [];
+        expect([start, stop, step, listening()]).toEqual([start, stop, step, expected]);
+      };
       bench.negotiate();
       bench.addRing(0);
       for (let step = 0; step <= 6; step++) {
@@ -71,24 +76,12 @@ describe.each(places)('queues served by $where', ({ threads, blk }) => {
           bench.blk.writeStatus(15);
           started = true;
         }
-        await quiet(bench);
-        expect([start, stop, step, listening()]).toEqual([
-          start,
-          stop,
-          step,
-          started && depth === 0 ? [0] : [],
-        ]);
+        await check(step);
         if (step === stop) {
           bench.blk.writeStatus(11);
           started = false;
         }
-        await quiet(bench);
-        expect([start, stop, step, listening()]).toEqual([
-          start,
-          stop,
-          step,
-          started && depth === 0 ? [0] : [],
-        ]);
+        await check(step);
         if (step === 6) break;
         if (step < 3) {
           bench.backend.drainedBegin();
