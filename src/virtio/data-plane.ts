@@ -53,6 +53,8 @@ export interface DataPlane {
   kick(): void;
   /** Serves whatever the driver has published, then tells it. */
   serve(): void;
+  /** The same from the context's next turn. */
+  readonly serveLater: () => void;
   /** Asks the driver to kick, or not (HN-8, HN-9). Who turns it on looks at the ring once more. */
   setNotification(on: boolean): void;
   /** Tells the driver now what it was to be told in the context's next turn (DP-13). */

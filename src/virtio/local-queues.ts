@@ -76,7 +76,11 @@ export class LocalQueues implements QueueGroup {
     throw new Error('a queue cannot be detached by its own driver');
   }
 
-  /** If one cannot be attached none is: all kicks are served inline then, until the next start. */
+  /**
+   * If one cannot be attached none is: all kicks are served inline then, until the next start. The
+   * driver may have published just before it was asked for kicks, and will not kick for that: a
+   * queue without a notifier that would be set looks at its ring by itself (HN-3).
+   */
   attach(queues: readonly DeviceQueue[]): void {
     for (const one of queues) this.#get(one).queue.setNotification(true); // HN-8
     try {
@@ -86,6 +90,10 @@ export class LocalQueues implements QueueGroup {
       const [client] = queues.filter(({ guest }) => guest);
       // A client sets the notifier by itself: nobody would hear it.
       if (client) this.#listener.broken(client.config.index, BROKEN_ENGINE, error);
+    }
+    for (const one of queues) {
+      const { queue, host } = this.#get(one);
+      if (!host?.attached) queue.serveLater();
     }
   }
 

@@ -314,7 +314,7 @@ export abstract class RingQueue implements DataPlane {
     return this.#news;
   }
 
-  protected readonly serveLater = (): void => {
+  readonly serveLater = (): void => {
     this.#again = true;
     this.#bottomHalf.schedule();
   };

@@ -206,6 +206,27 @@ describe.each(engines)('a SCSI host, %s', (engine) => {
       expect(trace).toEqual(['detach', 'attach']);
     });
 
+    it(`HN-8 VQ-10 a drain between publishing and the look whether to kick loses nothing; ${place}`, async () => {
+      const rig = await ScsiRig.open({ engine, place });
+      await rig.plug();
+      const guest = await rig.start();
+      const ring = guest.rings[2]!;
+      const publish = ring.publish.bind(ring);
+      const kicks: boolean[] = [];
+      ring.publish = () => {
+        publish();
+        rig.backends[0]!.drainedBegin();
+        rig.backends[0]!.drainedEnd();
+        kicks.push(ring.needsKick());
+      };
+      for (let i = 0; i < 3; i++) {
+        const read = guest.command(UNIT, transfer10(false, i, 1), { dataIn: 512 });
+        expect((await read).status).toBe(GOOD);
+      }
+      // Main's own queues have asked for a kick when it was too late for one.
+      if (place === 'main') expect(kicks).toEqual([false, false, false]);
+    });
+
     it(`VM-1 VM-3 SC-23 a stopped machine begins nothing, not even what waited at a gate; ${place}`, async () => {
       const rig = await ScsiRig.open({ engine, place, machine: true });
       const disk = new ProbeDriver(1 << 20);

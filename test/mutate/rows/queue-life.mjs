@@ -5,10 +5,16 @@
 const ERRORS = 'virtio/blk-errors.test.ts';
 const LIFE = 'virtio/queue-life.test.ts';
 const MOVE = 'virtio/queue-move.test.ts';
+const SCSI = 'virtio/scsi-device.test.ts';
 
 const life = (name, breaks, noticed) => ({ name, breaks, noticed });
 
 export const queueLife = [
+  life(
+    'queue-life/who kicks inline is asked to, and nobody looks at what came before',
+    ['virtio/local-queues', 'if (!host?.attached) queue.serveLater();', ''],
+    { [SCSI]: 'HN-8 VQ-10 a drain between publishing' },
+  ),
   life(
     'queue-life/what fails is answered, whatever the policy',
     [
