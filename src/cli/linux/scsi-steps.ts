@@ -174,6 +174,7 @@ export const SCSI_STEPS: readonly Step<ScsiScene>[] = [
       const write = `dd if=/dev/zero of=/dev/${name} bs=${WRITE_BYTES} oflag=direct conv=notrunc`;
       const writers = `${write} & ${write} & wait; echo writers ended`;
       await guest.ask(`(${writers}) >/tmp/writers 2>&1 </dev/null &`);
+      await until(guest, `[ $(ls -l /proc/[0-9]*/fd 2>/dev/null | grep -c /dev/${name}) -ge 2 ]`);
       while (unit.backend.stats().write.operations < SOME_WRITES) await pause();
       await disks.host.unplug(unit);
       await departed(guest, disks.host, unit);
