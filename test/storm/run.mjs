@@ -16,19 +16,23 @@
 import { parseArgs } from 'node:util';
 import { Random } from '../stress/random.mjs';
 import {
-  checkHeaps,
   checkIdle,
   checkIdleCost,
   checkSlot,
   expectDeaf,
+  expectNoLeak,
   expectSameInventory,
+  growth,
   heaps,
   inventory,
+  leaks,
 } from './checker.mjs';
 import { Rig } from './rig.mjs';
 import { optionsOf, STORMS } from './storms.mjs';
 
 const PATIENCE_MS = 30_000;
+/** Stretches of rounds in which a heap must grow each time for it to be a leak. */
+const WINDOWS = 3;
 
 const { values } = parseArgs({
   options: {
@@ -111,14 +115,23 @@ async function rage(name, storm, engine) {
     const wanted = Math.min(cycles, storm.most ?? cycles);
     const rounds = Math.min(disks, wanted);
     const empty = inventory(rig);
-    let warm = null;
-    for (let round = 0; round < rounds; round++) {
-      await onSameDisks(storm, rig, random, Math.ceil(wanted / rounds), totals, empty);
-      await expectSameInventory(rig, empty);
-      // By then all code has been compiled, and what is left of it fills no heap any more.
-      if (round === rounds >> 1) warm = await heaps(rig);
-    }
-    const heap = checkHeaps(warm, await heaps(rig));
+    const onDisks = async (count) => {
+      for (let round = 0; round < count; round++) {
+        await onSameDisks(storm, rig, random, Math.ceil(wanted / rounds), totals, empty);
+        await expectSameInventory(rig, empty);
+      }
+      return heaps(rig);
+    };
+    // By then most of the code has been compiled, and fills no heap any more.
+    let before = await onDisks((rounds >> 1) + 1);
+    const windows = [];
+    do {
+      const now = await onDisks(Math.ceil(rounds / 2) - 1);
+      windows.push(growth(before, now));
+      before = now;
+    } while (leaks(windows) && windows.length < WINDOWS);
+    expectNoLeak(windows);
+    const heap = Math.max(0, ...windows.at(-1));
     await rig.close();
     const seconds = Number(((performance.now() - begin) / 1000).toFixed(1));
     console.log(JSON.stringify({ storm: name, engine, ...totals, heap, seconds }));
