@@ -174,6 +174,7 @@ export type { ScsiUnitOptions, ScsiUnitType } from './scsi/unit-options.ts';
 export { blkState } from './virtio/blk-state.ts';
 // The device and its transports.
 export { VirtioDevice, type VirtioDeviceOptions, type VirtioTransport } from './virtio/device.ts';
+export { scsiState } from './virtio/scsi-state.ts';
 export { VirtioBlk, type VirtioBlkOptions } from './virtio/virtio-blk.ts';
 export { VirtioMmio, type VirtioMmioOptions } from './virtio/virtio-mmio.ts';
 export {

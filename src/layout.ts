@@ -179,6 +179,7 @@ export const SCSI_REQUEST_LUN = 0; // 8 bytes
 export const SCSI_REQUEST_TAG = 8; // u64
 export const SCSI_REQUEST_ATTRIBUTES = 16; // task_attr, prio, crn: a byte each
 export const SCSI_REQUEST_CDB = 19; // SCSI_CDB_BYTES; a shorter one ends in zeroes
+export const SCSI_REQUEST_CDB_SIZE = 51; // u8: bytes of CDB that the driver gave. Home begins it
 export const SCSI_REQUEST_OUT_BYTES = 52; // of data-out: the last ones of RECORD_OUT_BYTES
 export const SCSI_REQUEST_IN_BYTES = 56; // of data-in: the last ones of RECORD_IN_BYTES
 export const SCSI_REQUEST_SENSE_SIZE = 60; // sense bytes that the driver asked for

@@ -10,10 +10,9 @@
  */
 
 import { BlockBackend } from '../block/backend.ts';
-import type { StateHandler } from '../machine/machine-state.ts';
-import { StateError } from '../machine/state-error.ts';
 import type { LogicalUnit } from '../scsi/logical-unit.ts';
 import type { ScsiUnitOptions, ScsiUnitType } from '../scsi/unit-options.ts';
+import { scsiState } from '../virtio/scsi-state.ts';
 import { VirtioScsi, type VirtioScsiOptions } from '../virtio/virtio-scsi.ts';
 import {
   V86Attachment,
@@ -23,6 +22,7 @@ import {
   withoutDeviceOptions,
 } from './v86-attachment.ts';
 import type { V86Instance } from './v86-machine.ts';
+import type { V86StateDisk } from './v86-state.ts';
 
 /** A disk or CD, and the options of `scsi-hd` and `scsi-cd` in QEMU's words. */
 export interface V86ScsiUnitOptions extends V86DiskOptions, ScsiUnitOptions {
@@ -85,7 +85,8 @@ export function attachVirtioScsi(
     });
     for (const unit of units) await disks.plug(unit);
     const device = attachment.plug(scsi, 'virtio-scsi');
-    attachment.carryInStates('virtio-scsi', device.pci, REFUSED, () => []);
+    const { pci } = device;
+    attachment.carryInStates('virtio-scsi', pci, scsiState(scsi, pci), () => disksOf(scsi));
     return {
       ...device,
       scsi,
@@ -98,12 +99,11 @@ export function attachVirtioScsi(
   });
 }
 
-function refuse(): never {
-  throw new StateError('EBUSY', 'a virtio-scsi host is attached, which no state can carry');
+function disksOf({ bus }: VirtioScsi): V86StateDisk[] {
+  return bus.units.map(({ backend, config: { scsiId, lun } }) => {
+    return { name: ` of LUN ${lun}, target ${scsiId},`, backend };
+  });
 }
-
-/** A state of v86 without its host would be of no use to the guest. */
-const REFUSED: StateHandler = { version: 1, save: refuse, load: refuse };
 
 /** The disks of one host, as far as they were opened here. */
 class UnitDisks {

@@ -12,7 +12,7 @@ import { Undo } from '../aio/undo.ts';
 import type { BlockBackend, LaneThread } from '../block/backend.ts';
 import { OptionError } from '../block/error.ts';
 import type { Core } from '../engine/core.ts';
-import { LUN_LEAVING, LUN_REALIZED, SCSI_BUS_SIZE } from '../layout.ts';
+import { LUN_LEAVING, LUN_REALIZED, SCSI_BUS_ATTENTION, SCSI_BUS_SIZE } from '../layout.ts';
 import { DEPTH_DISK_OF_HBA, type Machine } from '../machine/machine.ts';
 import type {
   BusMessage,
@@ -295,6 +295,15 @@ export class ScsiBus {
   /** The next command to any unit reports it, unless that unit has something of its own to say. */
   setAttention(attention: number): void {
     setBusAttention(this.#core, this.address, attention);
+  }
+
+  /** What `setAttention` has left. For a saved state; set while nobody has commands of the bus. */
+  get attention(): number {
+    return Atomics.load(this.#core.u32, (this.address + SCSI_BUS_ATTENTION) >>> 2);
+  }
+
+  set attention(attention: number) {
+    Atomics.store(this.#core.u32, (this.address + SCSI_BUS_ATTENTION) >>> 2, attention);
   }
 
   // ---- Commands ---------------------------------------------------------------------------------

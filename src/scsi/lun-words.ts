@@ -32,6 +32,19 @@ import {
   ATTENTION_RESET,
 } from './codes.ts';
 
+/** What a unit has been through, as a saved state keeps it. */
+export interface LunState {
+  /** Pending unit attention: asc << 8 | ascq; 0: none. */
+  readonly attention: number;
+  /** LUN_F_*. */
+  readonly flags: number;
+  /** Bytes. */
+  readonly blockSize: number;
+}
+
+export const LUN_FLAGS_ALL =
+  LUN_F_TRAY_OPEN | LUN_F_LOCKED | LUN_F_MEDIUM_CHANGED | LUN_F_MEDIUM_EVENT | LUN_F_EJECT_REQUEST;
+
 /** Lower is more important. Resets in the order of SAM-5 5.14; all others by their number. */
 export function attentionPrecedence(attention: number): number {
   switch (attention) {
@@ -174,6 +187,20 @@ export class LunWords {
   resetUnit(attention: number = ATTENTION_RESET): void {
     this.flag(LUN_F_TRAY_OPEN | LUN_F_LOCKED, false);
     this.setAttention(attention);
+  }
+
+  // ---- Save and load ----------------------------------------------------------------------------
+
+  saved(): LunState {
+    const { flags, blockSize } = this;
+    return { attention: this.#load(LUN_ATTENTION), flags, blockSize };
+  }
+
+  /** Main, while nobody has commands of the unit. */
+  restore({ attention, flags, blockSize }: LunState): void {
+    this.#store(LUN_ATTENTION, attention);
+    this.#store(LUN_FLAGS, flags);
+    this.#store(LUN_BLOCK_SIZE, blockSize);
   }
 
   #load(field: number): number {

@@ -70,9 +70,13 @@ function apply(unit: ScsiUnit, list: Uint8Array, six: boolean): number {
 
 /** 0 keeps what there is. */
 function isBlockSize({ words, lane }: ScsiUnit, size: number): boolean {
-  if (size === words.blockSize) return true;
-  const unit = Math.max(SECTOR_SIZE, lane.driver.alignment);
-  return size % unit === 0 && size <= BLOCK_SIZE_MAX;
+  return size === words.blockSize || canBeBlockSize(size, lane.driver.alignment);
+}
+
+/** May a driver choose blocks of `size` bytes on a disk that is read and written in `alignment`? */
+export function canBeBlockSize(size: number, alignment: number): boolean {
+  const unit = Math.max(SECTOR_SIZE, alignment);
+  return size > 0 && size % unit === 0 && size <= BLOCK_SIZE_MAX;
 }
 
 /** A page's values, behind its header. Returns 0 or a sense. */

@@ -75,6 +75,11 @@ export class ScsiRequest {
   buffers: ScsiBuffers = NO_BUFFERS;
   /** For an HBA whose buffers may be taken back by another thread. */
   guard: RequestGuard | null = null;
+  /**
+   * It was begun before: by a unit that another thread or another machine had, where it took a unit
+   * attention if there was one (SC-11, VM-9).
+   */
+  retry = false;
   /** For the HBA: which of its requests this is. */
   owner = 0;
   /**
@@ -153,6 +158,7 @@ export class ScsiRequest {
     this.guard = null;
     this.done = unexpected;
     this.cdbLength = CDB_BYTES;
+    this.retry = false;
     this.tagLo = this.tagHi = this.owner = 0;
     this.unit = null;
     this.own = NO_BYTES;

@@ -190,7 +190,7 @@ export class ScsiUnit {
       const room = command.direction === 'out' ? buffers.outBytes : buffers.inBytes;
       if (request.transfer > room && request.transfer > 0) return refuse(request, 'overrun');
     }
-    if (!command || command.attention) {
+    if ((!command || command.attention) && !request.retry) {
       const attention = this.words.takeAttention();
       if (attention !== 0 && opcode !== REQUEST_SENSE) {
         return check(request, (UNIT_ATTENTION << 16) | attention);

@@ -8,7 +8,7 @@
 import type { BackendLane } from '../block/lane.ts';
 import type { Core } from '../engine/core.ts';
 import { countResidual } from './answer.ts';
-import { type ScsiRequest, ScsiRequestPool } from './request.ts';
+import { type ScsiRequest, ScsiRequestPool, type ScsiResponse } from './request.ts';
 import { answerAbsentLun } from './target.ts';
 import { EMULATED_MAX, type ScsiThread, ScsiUnit } from './unit.ts';
 import { LUN_MAX, type ScsiUnitConfig, TARGET_MAX } from './unit-options.ts';
@@ -91,18 +91,32 @@ export class ScsiUnits implements ScsiThread {
       unit.start(request);
       return;
     }
+    if (unit === 'absent-target') {
+      this.answer(request, 'bad-target');
+      return;
+    }
     request.begin(null);
-    if (unit === 'absent-target') request.response = 'bad-target';
-    else answerAbsentLun(this, request, target, lun);
-    countResidual(request);
-    request.place = 'ended';
-    request.done(request);
+    answerAbsentLun(this, request, target, lun);
+    end(request);
+  }
+
+  /** Ends a request that no unit has been given; `done` is called before this returns. */
+  answer(request: ScsiRequest, response: ScsiResponse): void {
+    request.begin(null);
+    request.response = response;
+    end(request);
   }
 
   /** Cancels a request wherever it is; as `ScsiUnit.cancel`. */
   cancel(request: ScsiRequest, response: 'aborted' | 'reset' = 'aborted'): void {
     request.unit?.cancel(request, response);
   }
+}
+
+function end(request: ScsiRequest): void {
+  countResidual(request);
+  request.place = 'ended';
+  request.done(request);
 }
 
 function place(target: number, lun: number): number {

@@ -14,12 +14,16 @@ import { VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC, VIRTIO_F_NOTIFY_ON_EMPTY } 
 import type { RingConfig } from './data-plane.ts';
 import { VirtioDevice } from './device.ts';
 import type { MaybeLater } from './device-hooks.ts';
+import type { FeatureWords } from './feature-bits.ts';
 import type { QueueSet } from './queue-set.ts';
 
 export abstract class QueueDevice<Config extends RingConfig> extends VirtioDevice {
   /** What the engine, a driver or a thread threw when a queue broke with BROKEN_ENGINE. */
   brokenCause: unknown;
   protected abstract readonly queueSet: QueueSet<Config>;
+
+  /** A saved state is for a device that offers the same. */
+  abstract override offeredFeatures(): FeatureWords;
 
   /** What each queue's data plane was built from. */
   get queueConfigs(): readonly Config[] {

@@ -110,19 +110,30 @@ export class ScsiCommands implements QueueRequests {
    * given, its operation has been done already, and ended so.
    */
   start(head: number, cdbSize: number, result?: number): void {
+    this.#records.setCdbSize(head, cdbSize);
+    this.#submit(this.#request(head), result);
+  }
+
+  /** What the unit is given of a command; it is one of ours from here on. */
+  #request(head: number): ScsiRequest {
     const records = this.#records;
-    const { units } = this.#home;
-    const request = units.request();
-    const word = records.lunWord(head);
+    const request = this.#home.units.request();
     request.tagLo = records.tagLo(head);
     request.tagHi = records.tagHi(head);
     records.copyCdb(head, request.cdb);
-    request.cdbLength = Math.min(cdbSize, request.cdb.length);
+    request.cdbLength = Math.min(records.cdbSize(head), request.cdb.length);
     request.buffers = this.#buffers[head]!.begin();
     request.guard = this.#guard;
     request.owner = head;
     request.done = this.#ended;
     this.#requests.set(head, request);
+    return request;
+  }
+
+  #submit(request: ScsiRequest, result?: number): void {
+    const records = this.#records;
+    const { units } = this.#home;
+    const word = records.lunWord(request.owner);
     const target = targetOf(word);
     const unit = units.at(target, lunOf(word));
     if (unit?.words.realized && result !== undefined) unit.startDone(request, result);
@@ -183,10 +194,14 @@ export class ScsiCommands implements QueueRequests {
 
   /** As `CommandSource.cancel`. Inside; the caller pushes, at once unless `later`. */
   cancel(match: CommandMatch, response: 'aborted' | 'reset', later: boolean): MaybeLater<number> {
-    const found = this.#matching(match);
+    const { units } = this.#home;
+    const begun = this.#matching(match);
+    const adopted = this.#takeAdopted(match).map((head) => this.#request(head));
+    const found = [...begun, ...adopted];
     // What is canceled already is only waited for (SC-6).
     const given = found.map((request) => this.#whenGiven(request));
-    for (const request of found) request.unit?.cancel(request, response);
+    for (const request of begun) request.unit?.cancel(request, response);
+    for (const request of adopted) units.answer(request, response);
     if (!later && found.every((request) => !this.#waiting.has(request))) return found.length;
     return Promise.all(given).then(() => found.length);
   }
@@ -199,7 +214,8 @@ export class ScsiCommands implements QueueRequests {
   }
 
   count(match: CommandMatch): number {
-    return this.#matching(match).filter((request) => !request.canceled).length;
+    const begun = this.#matching(match).filter((request) => !request.canceled);
+    return begun.length + this.#matchingAdopted(match).length;
   }
 
   /** With a unit, and of this epoch. */
@@ -211,13 +227,34 @@ export class ScsiCommands implements QueueRequests {
     });
   }
 
+  /** Not begun here. */
+  #matchingAdopted({ target, lun, tag }: CommandMatch): number[] {
+    const records = this.#records;
+    return [...this.#adoptedFailed, ...this.#adopted].filter((head) => {
+      const word = records.lunWord(head);
+      if (targetOf(word) !== target || lunOf(word) !== lun || records.isStale(head)) return false;
+      return tag === null || (tag[0] === records.tagLo(head) && tag[1] === records.tagHi(head));
+    });
+  }
+
+  #takeAdopted(match: CommandMatch): number[] {
+    const taken = this.#matchingAdopted(match);
+    this.#adopted = this.#adopted.filter((head) => !taken.includes(head));
+    this.#adoptedFailed = this.#adoptedFailed.filter((head) => !taken.includes(head));
+    return taken;
+  }
+
   // ---- Those that wait --------------------------------------------------------------------------
 
-  /** Begins what was taken over. */
-  begin(cdbSize: number): void {
+  /** Begins what was taken over. Each has been begun before, where it took a unit attention. */
+  begin(): void {
     const adopted = this.#adopted;
     this.#adopted = [];
-    for (const head of adopted) this.start(head, cdbSize);
+    for (const head of adopted) {
+      const request = this.#request(head);
+      request.retry = true;
+      this.#submit(request);
+    }
   }
 
   get hasAdopted(): boolean {

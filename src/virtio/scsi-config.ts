@@ -41,6 +41,12 @@ const SENSE_SIZE_END = 65_536;
 /** Widths of the fields from offset 0 on, for big-endian legacy guests. */
 export const SCSI_CONFIG_FIELDS: readonly number[] = [4, 4, 4, 4, 4, 4, 4, 2, 2, 4];
 
+/** What the driver may choose, in bytes. */
+export interface ScsiSizes {
+  readonly sense: number;
+  readonly cdb: number;
+}
+
 export class ScsiConfig {
   readonly bytes = new Uint8Array(VIRTIO_SCSI_CONFIG_SIZE);
   readonly #core: Core;
@@ -63,9 +69,19 @@ export class ScsiConfig {
 
   /** The sizes are the default ones. */
   reset(): void {
-    this.#u32(VIRTIO_SCSI_CONFIG_SENSE_SIZE, VIRTIO_SCSI_SENSE_DEFAULT_SIZE);
-    this.#u32(VIRTIO_SCSI_CONFIG_CDB_SIZE, VIRTIO_SCSI_CDB_DEFAULT_SIZE);
-    this.#publish();
+    this.sizes = { sense: VIRTIO_SCSI_SENSE_DEFAULT_SIZE, cdb: VIRTIO_SCSI_CDB_DEFAULT_SIZE };
+  }
+
+  get sizes(): ScsiSizes {
+    return sizesIn(this.bytes);
+  }
+
+  /** Less than 65,536, and less than 256. */
+  set sizes({ sense, cdb }: ScsiSizes) {
+    this.#u32(VIRTIO_SCSI_CONFIG_SENSE_SIZE, sense);
+    this.#u32(VIRTIO_SCSI_CONFIG_CDB_SIZE, cdb);
+    // One word, so that a batch finds two sizes that go together (BG-18).
+    Atomics.store(this.#core.i32, (this.#bus + SCSI_BUS_SIZES) >>> 2, (sense << 16) | cdb);
   }
 
   /**
@@ -75,25 +91,22 @@ export class ScsiConfig {
   write(offset: number, width: Width, value: number): boolean {
     const bytes = this.bytes.slice();
     storeLittle(bytes, offset, width, value);
-    const sense = loadLittle(bytes, VIRTIO_SCSI_CONFIG_SENSE_SIZE, 4);
-    const cdb = loadLittle(bytes, VIRTIO_SCSI_CONFIG_CDB_SIZE, 4);
-    if (sense >= SENSE_SIZE_END || cdb >= CDB_SIZE_END) return false;
-    this.#u32(VIRTIO_SCSI_CONFIG_SENSE_SIZE, sense);
-    this.#u32(VIRTIO_SCSI_CONFIG_CDB_SIZE, cdb);
-    this.#publish();
+    const sizes = sizesIn(bytes);
+    if (sizes.sense >= SENSE_SIZE_END || sizes.cdb >= CDB_SIZE_END) return false;
+    this.sizes = sizes;
     return true;
-  }
-
-  /** One word, so that a batch finds two sizes that go together (BG-18). */
-  #publish(): void {
-    const sense = loadLittle(this.bytes, VIRTIO_SCSI_CONFIG_SENSE_SIZE, 4);
-    const cdb = loadLittle(this.bytes, VIRTIO_SCSI_CONFIG_CDB_SIZE, 4);
-    Atomics.store(this.#core.i32, (this.#bus + SCSI_BUS_SIZES) >>> 2, (sense << 16) | cdb);
   }
 
   #u32(offset: number, value: number): void {
     storeLittle(this.bytes, offset, 4, value);
   }
+}
+
+function sizesIn(bytes: Uint8Array): ScsiSizes {
+  return {
+    sense: loadLittle(bytes, VIRTIO_SCSI_CONFIG_SENSE_SIZE, 4),
+    cdb: loadLittle(bytes, VIRTIO_SCSI_CONFIG_CDB_SIZE, 4),
+  };
 }
 
 /** The features of the device and of its rings; no command has data in both directions. */

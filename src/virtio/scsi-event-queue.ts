@@ -83,6 +83,18 @@ export class ScsiEventQueue extends RingQueue {
     return this.#missed;
   }
 
+  /** For a saved state: an event was missed, which the driver is told with the next one. */
+  get missed(): boolean {
+    return this.#missed;
+  }
+
+  /** After a reset, before it is served. */
+  restoreMissed(missed: boolean): void {
+    this.within(undefined, () => {
+      this.#missed = missed;
+    });
+  }
+
   /** SC-18: the driver has put buffers there after events were missed. */
   protected override serveRing(): boolean {
     this.#put(NOTHING);

@@ -94,7 +94,7 @@ export class ScsiQueue extends RingQueue implements CommandSource {
   #begin(): void {
     this.#commands.batching = true;
     try {
-      this.#commands.begin(Atomics.load(this.#records.u32, this.#sizes) & 0xffff);
+      this.#commands.begin();
       this.#commands.push();
     } finally {
       this.#commands.batching = false;

@@ -12,6 +12,7 @@ import {
   RECORD_OUT_BYTES,
   RECORD_WRITTEN,
   SCSI_REQUEST_CDB,
+  SCSI_REQUEST_CDB_SIZE,
   SCSI_REQUEST_IN_BYTES,
   SCSI_REQUEST_LUN,
   SCSI_REQUEST_OUT_BYTES,
@@ -63,6 +64,16 @@ export class ScsiRecords extends RingRecords {
 
   inBytes(head: number): number {
     return this.u32[(this.#request(head) + SCSI_REQUEST_IN_BYTES) >>> 2]!;
+  }
+
+  /** Bytes of CDB that the driver gave, of a command that was begun or restored. */
+  cdbSize(head: number): number {
+    return this.u32[(this.#request(head) + SCSI_REQUEST_CDB_SIZE) >>> 2]! >>> 24;
+  }
+
+  setCdbSize(head: number, bytes: number): void {
+    const at = (this.#request(head) + SCSI_REQUEST_CDB_SIZE) >>> 2;
+    this.u32[at] = (this.u32[at]! & 0xff_ffff) | (bytes << 24);
   }
 
   copyCdb(head: number, into: Uint8Array): void {

@@ -35,7 +35,7 @@ import { joinMachine } from './device-machine.ts';
 import type { FeatureWords } from './feature-bits.ts';
 import { QueueDevice } from './queue-device.ts';
 import { QueueSet } from './queue-set.ts';
-import { SCSI_CONFIG_FIELDS, ScsiConfig, scsiFeatures } from './scsi-config.ts';
+import { SCSI_CONFIG_FIELDS, ScsiConfig, type ScsiSizes, scsiFeatures } from './scsi-config.ts';
 import { ScsiControlQueue } from './scsi-control-queue.ts';
 import { ScsiEventQueue, type ScsiEventTold } from './scsi-event-queue.ts';
 import { SCSI_KIND } from './scsi-kind.ts';
@@ -51,6 +51,13 @@ import { manageTasks } from './scsi-tmf.ts';
 import type { MappingOptions } from './vq-mapping.ts';
 
 export type { VirtioScsiOptions } from './scsi-options.ts';
+
+/** What a saved state keeps of the driver's side, beside registers and rings. */
+export interface ScsiDriverState {
+  readonly sizes: ScsiSizes;
+  /** There was an event and no buffer for it (SC-18). */
+  readonly eventsMissed: boolean;
+}
 
 export class VirtioScsi extends QueueDevice<ScsiQueueConfig> {
   readonly settings: ScsiSettings;
@@ -324,5 +331,18 @@ export class VirtioScsi extends QueueDevice<ScsiQueueConfig> {
     this.bus.reset();
     this.#config.reset();
     this.brokenCause = undefined;
+  }
+
+  // ---- Save and load ----------------------------------------------------------------------------
+
+  /** What the driver has chosen, and what it is still to be told of. */
+  get driverState(): ScsiDriverState {
+    return { sizes: this.#config.sizes, eventsMissed: this.#events?.missed ?? false };
+  }
+
+  /** After a reset, before the device starts. The sizes are some that a driver may choose. */
+  restoreDriverState({ sizes, eventsMissed }: ScsiDriverState): void {
+    this.#config.sizes = sizes;
+    this.#events?.restoreMissed(eventsMissed);
   }
 }

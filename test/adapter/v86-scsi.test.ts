@@ -156,16 +156,6 @@ describe('attachVirtioScsi', () => {
     expect(host.core.allocatedBytes).toBe(bytes);
   });
 
-  it('VM-8 is in no state of v86, which is refused as long as it is there', async () => {
-    const v86 = new FakeV86();
-    const kept: unknown[] = [];
-    const stateful = Object.assign(v86.cpu, { get_state: () => kept });
-    const host = await attachVirtioScsi(v86, { units: [unit] });
-    expect(() => stateful.get_state()).toThrow('virtio-scsi');
-    await host.detach();
-    expect(stateful.get_state()).toBe(kept);
-  });
-
   it('a CD is read only, unless whoever fills it wants to write', async () => {
     const { host } = await attach();
     const cd = await host.plug({ disk, kind: 'cd' });

@@ -1,11 +1,19 @@
 /** v86's own states carry our disks: device, unfinished requests, contents (behaviour VM-5, BL-19). */
 
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { attachVirtioBlk, type V86BlkOptions } from '#src/adapter/v86';
+import {
+  attachVirtioBlk,
+  attachVirtioScsi,
+  type V86BlkOptions,
+  type V86Scsi,
+  type V86ScsiOptions,
+} from '#src/adapter/v86';
 import { STATE_SLOT } from '#src/adapter/v86-state';
+import type { BlockBackend } from '#src/block/backend';
 import { GuestBlk } from '#src/guest/blk';
 import { GuestPci } from '#src/guest/pci';
 import { GuestRam } from '#src/guest/ram';
+import { GuestScsi, scsiLun } from '#src/guest/scsi';
 import { StateError } from '#src/machine/state-error';
 import { ProbeDriver } from '../virtio/probe-driver.ts';
 import { FakeV86, functionIn, RAM_BYTES, RAM_OFFSET } from './fake-v86.ts';
@@ -87,9 +95,13 @@ async function use({ v86, disk }: Attached): Promise<GuestBlk> {
 }
 
 /** The sector as the host reads it. */
-async function held({ disk }: Attached, number: number): Promise<Uint8Array> {
+function held({ disk }: Attached, number: number): Promise<Uint8Array> {
+  return heldBy(disk.backend, number);
+}
+
+async function heldBy({ io }: BlockBackend, number: number): Promise<Uint8Array> {
   const bytes = new Uint8Array(512);
-  await disk.backend.io.read(number * 512, bytes);
+  await io.read(number * 512, bytes);
   return bytes;
 }
 
@@ -269,5 +281,118 @@ describe('v86 saved and restored', () => {
     expect([v86.stateful.get_state, v86.stateful.set_state]).toEqual([get, set]);
     expect(Object.keys(v86)).not.toContain('save_state');
     expect((await v86.save_state()) as unknown).toHaveLength(1);
+  });
+});
+
+describe('a virtio-scsi host in states of v86', () => {
+  const units = [
+    { disk: memoryDisk, 'scsi-id': 0 },
+    { disk: memoryDisk, 'scsi-id': 3, lun: 5 },
+  ];
+  const write = (lba: number) => [0x2a, 0, 0, 0, 0, lba, 0, 0, 1, 0];
+
+  async function attachHost(options: V86ScsiOptions = {}, v86 = new StatefulV86()) {
+    const host = await attachVirtioScsi(v86, { units, ...options });
+    onTestFinished(() => host.detach());
+    return { v86, host };
+  }
+
+  /** A driver that has written `sector(3)` to sector 3 of each unit. */
+  async function drive(v86: StatefulV86, host: V86Scsi): Promise<GuestScsi> {
+    const transport = GuestPci.open(functionIn(v86, host.slot));
+    const guest = await GuestScsi.open(transport, new GuestRam(host.core), {
+      relax: () => {
+        v86.poll();
+        return new Promise((resolve) => setImmediate(resolve));
+      },
+    });
+    for (const { config } of host.units) {
+      const lun = scsiLun(config.scsiId, config.lun);
+      while ((await guest.command(lun, [0, 0, 0, 0, 0, 0])).status !== 0);
+      await guest.command(lun, write(3), { dataOut: sector(3) });
+    }
+    return guest;
+  }
+
+  it.each([
+    ['wasm', 'js', undefined],
+    ['js', 'wasm', undefined],
+    ['wasm', 'wasm', 2],
+  ] as const)(
+    'VM-9 from %s into a fresh one with %s, %s IOThreads',
+    async (engine, other, iothreads) => {
+      const threads = iothreads === undefined ? {} : { iothreads };
+      const make = () => new StatefulV86(iothreads !== undefined);
+      const one = await attachHost({ engine, ...threads }, make());
+      const guest = await drive(one.v86, one.host);
+      const state = await one.v86.save_state();
+      await guest.command(scsiLun(3, 5), write(3), { dataOut: sector(9) });
+      const reversed = [...units].reverse();
+      const two = await attachHost({ engine: other, units: reversed, ...threads }, make());
+      await two.v86.restore_state(state);
+      await one.v86.restore_state(state);
+      for (const { host, v86 } of [one, two]) {
+        for (const { backend } of host.units) {
+          expect(await heldBy(backend, 3)).toEqual(sector(3));
+          expect(backend.quiesced).toBe(false);
+        }
+        expect([host.scsi.status, host.scsi.serving]).toEqual([15, true]);
+        expect(host.units.map(({ words }) => words.hasAttention)).toEqual([false, false]);
+        expect(functionIn(v86, host.slot).barRead(4, 20, 1)).toBe(15);
+      }
+    },
+  );
+
+  it('VM-9 a command that waits for its disk is done where the state is restored', async () => {
+    const one = await attachHost();
+    const guest = await drive(one.v86, one.host);
+    const { backend } = one.host.units[1]!;
+    backend.drainedBegin();
+    const writing = guest.command(scsiLun(3, 5), write(4), { dataOut: sector(4) });
+    expect(() => one.v86.stateful.get_state()).toThrow('save with emulator.save_state');
+    expect(() => one.v86.stateful.get_state()).toThrow('save with emulator.save_state');
+    const state = await one.v86.save_state();
+    const two = await attachHost();
+    await two.v86.restore_state(state);
+    for (let i = 0; i < 3; i++) two.v86.poll();
+    expect(await heldBy(two.host.units[1]!.backend, 4)).toEqual(sector(4));
+    backend.drainedEnd();
+    expect((await writing).status).toBe(0);
+    expect(await heldBy(backend, 4)).toEqual(sector(4));
+  });
+
+  it('VM-9 asked at once the CPU answers, disks or none, and the host goes on', async () => {
+    for (const list of [units, []]) {
+      const { v86, host } = await attachHost({ units: list });
+      await drive(v86, host);
+      const slot = v86.stateful.get_state()[STATE_SLOT] as Uint8Array;
+      expect(new TextDecoder().decode(slot.subarray(0, 4))).toBe('vblk');
+      expect(host.scsi.serving).toBe(true);
+    }
+  });
+
+  it('VM-9 what was plugged in since is carried; other units are refused by name', async () => {
+    const one = await attachHost();
+    const guest = await drive(one.v86, one.host);
+    const plugged = await one.host.plug({ disk: memoryDisk, 'scsi-id': 9 });
+    while ((await guest.command(scsiLun(9, 0), [0, 0, 0, 0, 0, 0])).status !== 0);
+    await guest.command(scsiLun(9, 0), write(3), { dataOut: sector(7) });
+    const state = await one.v86.save_state();
+    const two = await attachHost();
+    const before = two.v86.ram.slice();
+    const refused = two.v86.restore_state(state);
+    await expect(refused).rejects.toThrow(
+      "section 'memory disk 0 of LUN 0, target 9, in PCI slot 8': this machine has nothing",
+    );
+    expect(Buffer.compare(two.v86.ram, before)).toBe(0);
+    await two.host.plug({ disk: memoryDisk, 'scsi-id': 9 });
+    await two.v86.restore_state(state);
+    expect(await heldBy(two.host.units[2]!.backend, 3)).toEqual(sector(7));
+    await one.host.unplug(plugged);
+    const three = await attachHost({ units: [...units, { disk: new ProbeDriver(1 << 20) }] });
+    await expect(three.v86.restore_state(await one.v86.save_state())).rejects.toThrow(
+      "section 'virtio-scsi in PCI slot 8', units: the state was saved with hd 0:0, hd 3:5, " +
+        'here it is hd 0:0, hd 1:0, hd 3:5',
+    );
   });
 });

@@ -41,6 +41,7 @@ import { removal, removalEngineBugs } from './rows/removal.mjs';
 import { scsiCommands } from './rows/scsi-commands.mjs';
 import { scsiController } from './rows/scsi-controller.mjs';
 import { scsiEngine, scsiGuest } from './rows/scsi-engine.mjs';
+import { scsiState } from './rows/scsi-state.mjs';
 import { serve } from './rows/serve.mjs';
 import { restore, state } from './rows/state.mjs';
 import { threadPool } from './rows/thread-pool.mjs';
@@ -142,6 +143,7 @@ export const roomSteps = [
   ...scsiGuest,
   ...scsiCommands,
   ...scsiController,
+  ...scsiState,
 ];
 
 export const mutants = [

@@ -127,30 +127,30 @@ export const state = [
   },
   {
     name: 'state/requests in flight are forgotten',
-    breaks: [
-      'virtio/blk-state',
-      "if (blk.backend.inFlight > 0) busy('has requests in flight');",
-      '',
-    ],
+    breaks: ['virtio/blk-state', "if (backend.inFlight > 0) busy('has requests in flight');", ''],
     noticed: { [BLK]: 'VM-8 a request in flight: the device is not saved' },
   },
   {
     name: 'state/requests that wait are not saved',
-    breaks: ['virtio/blk-state', 'requestsInFlight(blk) === 0', 'requestsInFlight(blk) >= 0'],
+    breaks: [
+      'virtio/queue-device-state',
+      'requestsInFlight(device) > 0',
+      'requestsInFlight(device) < 0',
+    ],
     noticed: { [BLK]: 'VM-6 BL-19 two requests wait and one is unseen' },
   },
   {
     name: 'state/requests that wait are not served',
     breaks: [
-      'virtio/blk-state',
-      'blk.brokenReason !== 0 || waiting.length === 0) return start',
-      'waiting.length >= 0) return start',
+      'virtio/queue-device-state',
+      'device.brokenReason !== 0 || waiting.every((heads) => heads.length === 0)',
+      'device.brokenReason !== 0 || waiting.every((heads) => heads.length >= 0)',
     ],
     noticed: { [BLK]: 'VM-6 BL-19 two requests wait and one is unseen' },
   },
   {
     name: 'state/fewer requests than the ring says',
-    breaks: ['virtio/blk-rings', 'if (popped !== place.heads.length)', 'if (popped < 0)'],
+    breaks: ['virtio/ring-places', 'if (popped !== place.requests.length)', 'if (popped < 0)'],
     noticed: { [BLK]: 'VM-6 guest memory that is not the one of then' },
   },
   {
@@ -164,7 +164,7 @@ export const state = [
   },
   {
     name: 'state/the write cache is as it began',
-    breaks: ['virtio/blk-state', 'blk.backend.writeCache = writeCache;', ''],
+    breaks: ['virtio/blk-state', 'backend.writeCache = writeCache;', ''],
     noticed: { [BLK]: 'VM-5 the write cache as the driver has set it' },
   },
   {
