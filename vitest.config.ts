@@ -1,27 +1,43 @@
 import { defineConfig } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
-/** Tests that are threads themselves: one file at a time, so that they have the cores. */
+/** What needs the cores for itself: one file at a time. */
 const THREADS = [
   'test/threads/**/*.test.ts',
   'test/stress/**/*.test.ts',
   'test/storm/**/*.test.ts',
 ];
-/** Long ones that wait for nobody: two at a time. */
+/** Whole devices whose queues lie on threads that sleep when they have nothing to do. */
+const PATIENT = ['test/threads/virtio-{legacy,mmio,pci}.test.ts', 'test/threads/block-*.test.ts'];
+/** The long ones begin first, so that none of them ends alone. */
 const LONG = [
+  'test/linux/**/*.test.ts',
+  'test/explore/**/*.test.ts',
+  'test/bench/**/*.test.ts',
+  ...PATIENT,
   'test/block/**/*.test.ts',
   'test/device/**/*.test.ts',
   'test/engine/**/*.test.ts',
-  'test/explore/**/*.test.ts',
-  'test/linux/**/*.test.ts',
   'test/scsi/**/*.test.ts',
 ];
 const NEVER = ['test/matrix/node_modules/**', 'node_modules/**', 'build/**'];
 
+/** Two at a time, and the long ones, which wait for nobody, before the others. */
+class LongFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const sorted = await super.sort(files);
+    const isLong = ({ project }: TestSpecification) => Number(project.name === 'long');
+    return sorted.sort((one, other) => isLong(other) - isLong(one));
+  }
+}
+
 export default defineConfig({
   test: {
     globalSetup: ['test/global-setup.ts'],
+    setupFiles: ['test/quick-equality.ts'],
     pool: 'forks',
     testTimeout: 30_000,
+    sequence: { sequencer: LongFirst },
     projects: [
       {
         extends: true,
@@ -29,6 +45,7 @@ export default defineConfig({
           name: 'unit',
           include: ['test/**/*.test.ts'],
           exclude: [...NEVER, ...THREADS, ...LONG],
+          maxWorkers: 2,
         },
       },
       {
@@ -38,7 +55,6 @@ export default defineConfig({
           include: LONG,
           exclude: NEVER,
           maxWorkers: 2,
-          sequence: { groupOrder: 2 },
         },
       },
       {
@@ -46,7 +62,7 @@ export default defineConfig({
         test: {
           name: 'threads',
           include: THREADS,
-          exclude: NEVER,
+          exclude: [...NEVER, ...PATIENT],
           maxWorkers: 1,
           sequence: { groupOrder: 1 },
         },

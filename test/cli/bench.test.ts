@@ -172,7 +172,7 @@ describe('a bench job', () => {
     await job.fill();
     await job.run(10);
     await job.verify();
-    expect(job.figures.requests).toBeGreaterThan(16);
+    expect(job.figures.requests).toBeGreaterThanOrEqual(16);
     expect(job.figures.latency.total).toBe(job.figures.requests);
     await job.close();
   });
@@ -184,7 +184,7 @@ describe('a bench job', () => {
     await job.fill();
     await job.run(20);
     await job.verify();
-    expect(job.figures.requests).toBeGreaterThan(16);
+    expect(job.figures.requests).toBeGreaterThanOrEqual(16);
     await job.close();
   });
 

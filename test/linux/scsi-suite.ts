@@ -15,7 +15,7 @@ const BOOT_TIMEOUT_MS = 240_000;
 const STEP_TIMEOUT_MS = 240_000;
 
 export interface ScsiSuiteOptions {
-  /** Each takes a boot. */
+  /** A host behind each, in one guest. */
   readonly bars: readonly ('io' | 'memory')[];
   /** IOThreads that serve the commands. Default: none. */
   readonly iothreads?: number;
@@ -27,26 +27,35 @@ export function scsiSuite(
   { bars, iothreads }: ScsiSuiteOptions,
 ): void {
   const shared = iothreads !== undefined;
+  const all: ScsiDisks[] = [];
+  let guest: Guest;
 
-  describe.each(bars)('%s BAR', (bar) => {
-    let guest: Guest;
+  beforeAll(async () => {
+    const attach = async (emulator: V86Instance) => {
+      expect(enableHotplug(emulator)).toBe(true);
+      for (const bar of bars) {
+        const how = { engine, bar, size: DISK_BYTES, iothreads };
+        all.push(await attachScsiDisks(emulator, how));
+      }
+    };
+    const options = { images, attach, shared, acpi: true };
+    guest = await Guest.boot(V86, options, BOOT_TIMEOUT_MS);
+    await guest.ask('dmesg -c >/dev/null'); // v86 has no machine-check registers
+  }, 2 * BOOT_TIMEOUT_MS);
+  afterAll(async () => {
+    await guest?.destroy();
+    for (const { host } of all) await host.detach();
+  });
+
+  const numbered = bars.map((bar, index) => [bar, index] as const);
+  describe.each(numbered)('%s BAR', (bar, index) => {
     let disks: ScsiDisks;
     let scene: ScsiScene;
 
     beforeAll(async () => {
-      const attach = async (emulator: V86Instance) => {
-        expect(enableHotplug(emulator)).toBe(true);
-        disks = await attachScsiDisks(emulator, { engine, bar, size: DISK_BYTES, iothreads });
-      };
-      const options = { images, attach, shared, acpi: true };
-      guest = await Guest.boot(V86, options, BOOT_TIMEOUT_MS);
-      await guest.ask('dmesg -c >/dev/null'); // v86 has no machine-check registers
+      disks = all[index] as ScsiDisks;
       scene = await scsiScene(guest, disks);
-    }, 2 * BOOT_TIMEOUT_MS);
-    afterAll(async () => {
-      await guest?.destroy();
-      await disks?.host.detach();
-    });
+    }, BOOT_TIMEOUT_MS);
 
     // What a step says is for people; it throws if anything is wrong.
     const runStep = async (step: Step<ScsiScene>) => void (await step.run(scene));
@@ -78,7 +87,9 @@ export function scsiSuite(
         const before = await hosts();
         await disks.host.eject();
         expect(await hosts()).toBe(before - 1);
-        expect(await guest.ask('ls /sys/block | grep ^sd || true')).toBe('');
+        const others = all.slice(index + 1).flatMap(({ disk, small }) => [disk, small]);
+        const left = await guest.ask('ls /sys/block | grep -c ^sd || true');
+        expect(Number(left)).toBe(others.length);
         expect(disks.host.units).toEqual([]);
       },
       STEP_TIMEOUT_MS,

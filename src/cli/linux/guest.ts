@@ -5,7 +5,7 @@
 
 import type { V86Instance } from '../../adapter/v86-machine.ts';
 import { sharedWasm } from '../../adapter/v86-shared.ts';
-import { DONE, READY, RUN } from './initramfs.ts';
+import { DONE, READY, RUN, WITH_ATA } from './initramfs.ts';
 
 /** The bytes a guest is made of. */
 export interface GuestImages {
@@ -191,7 +191,9 @@ function v86Options(options: GuestOptions): Record<string, unknown> {
     vga_bios: { buffer: images.vgaBios },
     bzimage: images.kernel && { buffer: images.kernel },
     initrd: images.initrd && { buffer: images.initrd },
-    cmdline: [COMMAND_LINE, options.commandLine].filter(Boolean).join(' '),
+    cmdline: [COMMAND_LINE, options.ideDisk && WITH_ATA, options.commandLine]
+      .filter(Boolean)
+      .join(' '),
     hda: options.ideDisk && { buffer: options.ideDisk },
     boot_order: BOOT_ORDER_HARD_DISK_FIRST,
     acpi: options.acpi ?? false,

@@ -21,15 +21,21 @@ export interface Step<S = Scene> {
   run(scene: S): Promise<string>;
 }
 
-/** A guest with disks of ours: `vda`, and `vdb` which is read-only. */
+/** A guest with disks of ours, one of which is read-only. */
 export interface DeviceScene extends Scene {
   readonly disks: Disks;
+  /** The read-only one's name in the guest. */
+  readonly readOnlyDisk: string;
 }
 
-/** The scene that the guest and `disks` make. */
-export function deviceScene(guest: Guest, disks: Disks): DeviceScene {
+/** The scene that the guest and `disks` make, which it calls by `names`. */
+export function deviceScene(
+  guest: Guest,
+  disks: Disks,
+  [disk, readOnlyDisk]: readonly [string, string] = ['vda', 'vdb'],
+): DeviceScene {
   const hostSha256 = () => diskSha256(disks.writable.backend);
-  return { guest, disk: 'vda', hostSha256, disks };
+  return { guest, disk, hostSha256, disks, readOnlyDisk };
 }
 
 const FILES = 10;
@@ -129,18 +135,18 @@ export const DEVICE_STEPS: readonly Step<DeviceScene>[] = [
   },
   {
     title: 'refuses writes to a read-only disk',
-    async run({ guest, disks }) {
-      const flag = await guest.ask('cat /sys/block/vdb/ro');
-      const write = 'dd if=/dev/zero of=/dev/vdb bs=4096 count=1 conv=notrunc oflag=direct';
+    async run({ guest, disks, readOnlyDisk: name }) {
+      const flag = await guest.ask(`cat /sys/block/${name}/ro`);
+      const write = `dd if=/dev/zero of=/dev/${name} bs=4096 count=1 conv=notrunc oflag=direct`;
       const { status, output } = await guest.run(write);
       if (flag !== '1' || status === 0) throw new Error(`ro is ${flag}, dd ended with ${status}`);
-      await wholeDisk(guest, 'vdb', () => diskSha256(disks.readOnly.backend));
+      await wholeDisk(guest, name, () => diskSha256(disks.readOnly.backend));
       return /^dd: .*$/m.exec(output)?.[0] ?? output.trim();
     },
   },
 ];
 
 /** The disk's PCI function in the guest's sysfs. */
-function functionFolder({ slot }: V86Blk): string {
+export function functionFolder({ slot }: V86Blk): string {
   return `/sys/bus/pci/devices/0000:00:${slot.toString(16).padStart(2, '0')}.0`;
 }

@@ -1,0 +1,3 @@
+import { exploreSuite } from './explore-suite.ts';
+
+await exploreSuite('wasm');
