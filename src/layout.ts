@@ -8,8 +8,8 @@
 export const ABI_VERSION = 4;
 
 // ---- Core header: the first bytes of the first arena ------------------------------------------
-//   0        4        8        12        16        20       24
-//   | magic  |  abi   |  size  | waiters | threads | ranges |  main  |
+//   0        4        8        12        16        20       24       28       32
+//   | magic  |  abi   |  size  | waiters | threads | ranges |  main  |  pad   | spare (ARENA_*) |
 export const CORE_MAGIC = 0x6b6c6276; // "vblk"
 export const CORE_HEADER_MAGIC = 0;
 export const CORE_HEADER_ABI = 4;
@@ -23,6 +23,8 @@ export const CORE_HEADER_THREADS = 16;
 export const CORE_HEADER_RANGES = 20;
 /** Address of main's context, which `waitKick` tells (QEMU: aio_wait_kick). Main (atomic) */
 export const CORE_HEADER_MAIN = 24;
+/** An arena whose free stack holds the clusters of disks that were closed. Any thread. */
+export const CORE_HEADER_SPARE = 32;
 export const CORE_HEADER_SIZE = 64;
 
 // ---- Ranges that were grown for clusters: core memory, hence never guest RAM -------------------

@@ -56,6 +56,7 @@ export class BlockBackend extends BackendRoot implements LaneSetOwner {
   /** Scheduled by other threads that leave a closed gate; made with the first of their lanes. */
   #woken: BottomHalf | null = null;
   #host: { lane: BackendLane; io: HostIo } | null = null;
+  readonly #flushing = new Set<Promise<void>>();
   #closed: Promise<void> | null = null;
 
   /**
@@ -269,7 +270,13 @@ export class BlockBackend extends BackendRoot implements LaneSetOwner {
   async flush(): Promise<void> {
     if (this.word(BACKEND_FLAGS) & BACKEND_F_NO_MEDIUM) return;
     if (this.#host) return this.#host.io.flush();
-    // Not for good: a disk that threads serve need not share it with this one.
+    const flushing = this.#flushOnce();
+    this.#flushing.add(flushing);
+    await flushing.finally(() => this.#flushing.delete(flushing));
+  }
+
+  /** By a lane not for good: a disk that threads serve need not share it with this one. */
+  async #flushOnce(): Promise<void> {
     const lane = this.openLane(this.context);
     try {
       await new HostIo(lane).flush();
@@ -291,9 +298,12 @@ export class BlockBackend extends BackendRoot implements LaneSetOwner {
     return this.lanes.stats();
   }
 
-  /** Waits for what is in flight and closes the disk. All lanes are closed by then. */
+  /**
+   * Waits for what is in flight and closes the disk. All lanes are closed by then, but for those of
+   * flushes: a machine that stops may be at it.
+   */
   async close(): Promise<void> {
-    const others = this.lanes.size - (this.#host ? 1 : 0);
+    const others = this.lanes.size - (this.#host ? 1 : 0) - this.#flushing.size;
     if (others > 0) throw new Error(`the backend still has ${others} lanes`);
     this.#closed ??= exclusive(this.core, () => this.#close());
     await this.#closed;
@@ -301,6 +311,7 @@ export class BlockBackend extends BackendRoot implements LaneSetOwner {
 
   async #close(): Promise<void> {
     this.#leaveMachine();
+    await Promise.allSettled(this.#flushing); // they need an open gate
     this.drainedBegin();
     await this.idle();
     this.setDevOps(null);

@@ -40,6 +40,21 @@ export function push(view: ViewUpTo, arena: number, cluster: number): void {
   }
 }
 
+/** Takes a cluster from the arena's free stack; 0: it is empty. Pairs with `push`. */
+export function pop(view: ViewUpTo, arena: number): number {
+  const stack = (arena + ARENA_FREE) >>> 2;
+  for (;;) {
+    const old = Atomics.load(view(0), stack);
+    const cluster = old & 0xffff;
+    if (cluster === 0) return 0;
+    const u32 = view((cluster + 1) * CLUSTER_BYTES);
+    // Who has taken it meanwhile may have written there: then the tag is another one.
+    const next = Atomics.load(u32, (cluster * CLUSTER_BYTES) >>> 2) & 0xffff;
+    const top = (next | (((old >>> 16) + 1) << 16)) >>> 0;
+    if (Atomics.compareExchange(u32, stack, old, top) === old) return cluster;
+  }
+}
+
 /** Takes all unclaimed clusters away from an arena that no engine uses any more. */
 export function drainArena(view: ViewUpTo, arena: number): number[] {
   const u32 = view(0);

@@ -5,9 +5,9 @@
  * emulator, and every growth may replace `memory.buffer`. So keep offsets, not views.
  */
 
-import { CORE_HEADER_RANGES, CORE_HEADER_SIZE, RANGES_SIZE } from '../layout.ts';
+import { CORE_HEADER_RANGES, CORE_HEADER_SIZE, CORE_HEADER_SPARE, RANGES_SIZE } from '../layout.ts';
 import { Allocator, type Range } from './allocator.ts';
-import { drainArena, feedArena, push } from './cluster-supply.ts';
+import { drainArena, feedArena, pop, push } from './cluster-supply.ts';
 import { CoreError } from './core-error.ts';
 import { checkEngine, checkHeader, takeThreadNumber, writeHeader } from './core-header.ts';
 import type { Engine, LinearMemory } from './engine.ts';
@@ -80,8 +80,6 @@ export class Core {
   readonly #maximum: number;
   /** Ranges of the memory that are the core's: arenas and clusters. */
   readonly #arenas: Range[] = [];
-  /** Clusters that a closed disk gave back. */
-  #spare: number[] = [];
   #regionList: readonly Region[] = [];
   #buffer: ArrayBuffer | SharedArrayBuffer | null = null;
   #length = 0;
@@ -273,9 +271,10 @@ export class Core {
    */
   growClusters(arena: number, clusters: number): boolean {
     if (!this.shared) this.#owner();
-    while (clusters > 0 && this.#spare.length > 0) {
-      push(this.#upTo, arena, this.#spare.pop() as number);
-      clusters--;
+    for (; clusters > 0; clusters--) {
+      const spare = pop(this.#upTo, this.header + CORE_HEADER_SPARE);
+      if (spare === 0) break;
+      push(this.#upTo, arena, spare);
     }
     if (clusters <= 0) return true;
     const range = this.#grow(clusters);
@@ -284,10 +283,11 @@ export class Core {
     return true;
   }
 
-  /** Takes back what no disk has claimed of an arena that is about to be freed. */
+  /** Takes back what no disk has claimed of an arena that is about to be freed: all may use it. */
   reclaimClusters(arena: number): void {
     this.#owner();
-    this.#spare = this.#spare.concat(drainArena(this.#upTo, arena));
+    const spare = this.header + CORE_HEADER_SPARE;
+    for (const cluster of drainArena(this.#upTo, arena)) push(this.#upTo, spare, cluster);
   }
 
   #owner(): Allocator {

@@ -12,7 +12,13 @@ import { Undo } from '../aio/undo.ts';
 import type { BlockBackend, LaneThread } from '../block/backend.ts';
 import { OptionError } from '../block/error.ts';
 import type { Core } from '../engine/core.ts';
-import { LUN_LEAVING, LUN_REALIZED, SCSI_BUS_ATTENTION, SCSI_BUS_SIZE } from '../layout.ts';
+import {
+  LUN_HIDDEN,
+  LUN_LEAVING,
+  LUN_REALIZED,
+  SCSI_BUS_ATTENTION,
+  SCSI_BUS_SIZE,
+} from '../layout.ts';
 import { DEPTH_DISK_OF_HBA, type Machine } from '../machine/machine.ts';
 import type {
   BusMessage,
@@ -131,8 +137,10 @@ export class ScsiBus {
         await place.plug(config, backend);
         undo.add(() => place.unplug(config));
       }
-      if (this.#isStopped) await place.ask('run', { running: false });
+      // From here on it hears of every stop and cont, of this one first.
       this.#places.set(thread, place);
+      undo.add(() => this.#places.delete(thread));
+      if (this.#isStopped) await place.ask('run', { running: false });
     } catch (error) {
       await undo.all();
       throw error;
@@ -167,9 +175,11 @@ export class ScsiBus {
     return exact ?? (ofTarget.length > 0 ? 'absent-lun' : 'absent-target');
   }
 
-  /** Those of a target that commands find. */
+  /** Those of a target that commands find, or have found: they may be leaving. */
   unitsOf(target: number): LogicalUnit[] {
-    return this.units.filter(({ config, words }) => config.scsiId === target && words.realized);
+    return this.units.filter(({ config, words }) => {
+      return config.scsiId === target && words.state !== LUN_HIDDEN;
+    });
   }
 
   /**
@@ -355,8 +365,9 @@ export class ScsiBus {
     changed: (unit: LogicalUnit, attention: number) => this.#events.changed(unit, attention),
   };
 
-  /** Begins a section of all disks. Never waits. */
+  /** Begins a section of all disks; of a bus without any, too, no queue is listened to then. */
   drainedBegin(): void {
+    this.#unitEvents.drainedBegin();
     const backends = this.units.map(({ backend }) => backend);
     this.#sections.push(backends);
     for (const backend of backends) backend.drainedBegin();
@@ -371,6 +382,7 @@ export class ScsiBus {
     const backends = this.#sections.pop();
     if (!backends) throw new Error('drainedEnd without drainedBegin');
     for (const backend of backends.reverse()) backend.drainedEnd();
+    this.#unitEvents.drainedEnd();
   }
 }
 

@@ -72,6 +72,11 @@ export class QueueSet<Config extends RingConfig = RingConfig> {
     return this.#queues;
   }
 
+  /** Not null: queues change hands until it resolves, and nobody knows their requests. */
+  get handingOver(): Promise<void> | null {
+    return this.#handingOver;
+  }
+
   #make(
     index: number,
     thread: Place,
@@ -385,14 +390,15 @@ export class QueueSet<Config extends RingConfig = RingConfig> {
     return indexes.map((index) => this.#memory[index]!.address);
   }
 
-  /** Calls `step` for each group that has some of the queues, with those. */
+  /** Calls `step` for each group of the queues, with its own; before `openThreads`, of few. */
   #each(
     indexes: readonly number[],
     step: (group: QueueGroup, own: readonly DeviceQueue[]) => void,
   ): void {
     const groups = new Map<QueueGroup, DeviceQueue[]>();
     for (const index of indexes) {
-      const group = this.#groupOf(index);
+      const group = this.#groups.get(this.#threads[index]!);
+      if (!group) continue;
       const own = groups.get(group) ?? [];
       own.push(this.#queues[index]!);
       groups.set(group, own);

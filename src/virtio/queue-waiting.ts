@@ -73,7 +73,15 @@ export class QueueWaiting {
   /** What waited where the queue was served before, unless it was reset since. */
   take({ epoch, failed, parked }: Unfinished): void {
     this.#within(() => {
-      if (epoch === this.#inside.epoch) this.#requests.adopt(parked, failed);
+      if (epoch !== this.#inside.epoch) return;
+      try {
+        this.#requests.adopt(parked, failed);
+      } catch (error) {
+        // Main may have ended the epoch meanwhile, and waits until we are out of this call.
+        const current = this.#inside.enter();
+        this.#inside.leave();
+        if (current) throw error;
+      }
     });
   }
 

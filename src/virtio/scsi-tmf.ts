@@ -54,7 +54,8 @@ function carryOut(bus: ScsiBus, { type, target, lun, tag }: TaskManagement): May
       return onUnit(bus, target, lun, (unit) => reset(bus, [unit]));
     case VIRTIO_SCSI_T_TMF_I_T_NEXUS_RESET: {
       const units = bus.unitsOf(target);
-      return units.length === 0 ? VIRTIO_SCSI_S_BAD_TARGET : reset(bus, units);
+      const isThere = units.some(({ words }) => words.realized);
+      return isThere ? reset(bus, units) : VIRTIO_SCSI_S_BAD_TARGET;
     }
     default: // CLEAR ACA too: there is no auto contingent allegiance
       return VIRTIO_SCSI_S_FUNCTION_REJECTED;

@@ -12,6 +12,7 @@ import { OptionError } from '../block/error.ts';
 import type { Core } from '../engine/core.ts';
 import { BROKEN_CONFIG, QUEUE_F_PADDED } from '../layout.ts';
 import { ScsiBus } from '../scsi/bus.ts';
+import type { MaybeLater } from '../scsi/bus-messages.ts';
 import { ATTENTION_REPORTED_LUNS_CHANGED } from '../scsi/codes.ts';
 import type { LogicalUnit } from '../scsi/logical-unit.ts';
 import type { ScsiUnitOptions, ScsiUnitType } from '../scsi/unit-options.ts';
@@ -30,13 +31,12 @@ import {
 } from '../spec.ts';
 import type { Width } from './config-space.ts';
 import type { QueueBase } from './data-plane.ts';
-import type { MaybeLater } from './device-hooks.ts';
 import { joinMachine } from './device-machine.ts';
 import type { FeatureWords } from './feature-bits.ts';
 import { QueueDevice } from './queue-device.ts';
 import { QueueSet } from './queue-set.ts';
 import { SCSI_CONFIG_FIELDS, ScsiConfig, type ScsiSizes, scsiFeatures } from './scsi-config.ts';
-import { ScsiControlQueue } from './scsi-control-queue.ts';
+import { ScsiControlQueue, type TaskManagement } from './scsi-control-queue.ts';
 import { ScsiEventQueue, type ScsiEventTold } from './scsi-event-queue.ts';
 import { SCSI_KIND } from './scsi-kind.ts';
 import {
@@ -158,7 +158,7 @@ export class VirtioScsi extends QueueDevice<ScsiQueueConfig> {
           switch (config.index) {
             case VIRTIO_SCSI_CONTROL_QUEUE:
               return new ScsiControlQueue(config, core, context, events, (request) => {
-                return manageTasks(bus, request, () => this.queueSet.deliver());
+                return this.#manage(request);
               });
             case VIRTIO_SCSI_EVENT_QUEUE:
               this.#events = new ScsiEventQueue(config, core, context, events);
@@ -286,6 +286,12 @@ export class VirtioScsi extends QueueDevice<ScsiQueueConfig> {
     if (this.started && !this.resetting && this.brokenReason === 0) this.#events?.tell(event);
   }
 
+  /** Commands that are on their way from thread to thread have to arrive before (SC-15). */
+  #manage(request: TaskManagement): MaybeLater<number> {
+    const manage = () => manageTasks(this.bus, request, () => this.queueSet.deliver());
+    return this.queueSet.handingOver?.then(manage) ?? manage();
+  }
+
   // ---- Features and configuration space -------------------------------------------------------
 
   override offeredFeatures(): FeatureWords {
@@ -321,7 +327,7 @@ export class VirtioScsi extends QueueDevice<ScsiQueueConfig> {
    * When this returns nothing touches a ring or a buffer; it is over when all commands have ended,
    * and before them the task management functions that wait for some (SC-16, VC-3).
    */
-  protected override resetDevice(): MaybeLater {
+  protected override resetDevice(): MaybeLater<void> {
     const later = this.queueSet.disable(this.allQueues);
     if (later) return later.then(() => this.#finishReset());
     this.#finishReset();

@@ -305,6 +305,26 @@ describe('closing', () => {
     expect(core.allocatedBytes).toBe(before);
   });
 
+  it('VM-1 close amid the flush of a machine that stops waits for it, also at a closed gate', async () => {
+    const before = core.allocatedBytes;
+    const { context, backend, driver, lane } = setup();
+    lane.close();
+    backend.drainedBegin();
+    const flushed = backend.flush();
+    const closing = backend.close();
+    expect(await settled(closing)).toBe(false);
+    backend.drainedEnd();
+    context.poll();
+    expect(driver.asked).toHaveLength(1);
+    expect(await settled(closing)).toBe(false);
+    driver.settle();
+    context.poll();
+    await Promise.all([flushed, closing]);
+    expect(driver.closed).toBe(true);
+    context.close();
+    expect(core.allocatedBytes).toBe(before);
+  });
+
   it('a context without room for a lane takes no memory', async () => {
     const full = new AioContext(core, { sleeper: 'hook', slots: 1 });
     const half = full.bottomHalf('the only one', () => {});

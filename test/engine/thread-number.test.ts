@@ -83,6 +83,25 @@ describe.each(kinds)('instances (%s)', (_name, options) => {
     }
   });
 
+  it('what a closed disk gave back is there for all of them, before memory grows', async () => {
+    const core = await Core.open(options);
+    const [first, second] = [core.allocate(ARENA_SIZE), core.allocate(ARENA_SIZE)];
+    const other = await Core.attach(core.handle());
+    for (let round = 0; round < 4; round++) {
+      expect(other.growClusters(first, 4)).toBe(true);
+      const length = core.memory.buffer.byteLength;
+      const clusters = left(core, first);
+      core.reclaimClusters(first);
+      expect(other.growClusters(second, 3)).toBe(true);
+      expect(core.growClusters(second, 1)).toBe(true);
+      expect(core.memory.buffer.byteLength).toBe(length);
+      expect(left(core, second).sort()).toEqual(clusters.sort());
+      if (round < 3) core.reclaimClusters(second);
+    }
+    expect(other.growClusters(first, 1)).toBe(true); // there is none left
+    expect(left(core, second)).not.toContain(left(core, first)[0]);
+  });
+
   it('one grows as far as the first one may, and then says no', async () => {
     const core = await Core.open({ ...options, maxBytes: 6 * PAGE });
     const arena = core.allocate(ARENA_SIZE);

@@ -1,6 +1,6 @@
 /** Queues change the thread that serves them: under load, stopped, refused, reset amid it. */
 
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { BackendOptions } from '#src/block/backend';
 import {
   BROKEN_ENGINE,
@@ -11,6 +11,7 @@ import {
   QUEUE_NOTIFICATION,
   QUEUE_SERVING,
 } from '#src/layout';
+import { RingRecords } from '#src/virtio/ring-records';
 import type { VirtioBlkOptions } from '#src/virtio/virtio-blk';
 import type { VqMapping } from '#src/virtio/vq-mapping';
 import {
@@ -414,6 +415,38 @@ describe.each(engines)('moves of queues, %s', (engine) => {
       bench.run();
       expect([bench.status(read), two.context.handlers.length]).toEqual([OK, 1]);
     });
+  });
+
+  it('VC-3 a reset while the new thread takes them over: they are dropped', async () => {
+    const blk = { 'request-merging': false };
+    const { bench, driver, begin } = await open({ from: 0, blk });
+    driver.answer = () => void (driver.calls.length === 1 && bench.backend.drainedBegin());
+    for (const at of [9, 7]) bench.write(at, pattern(512, at));
+    bench.kick();
+    await quiet(bench);
+    driver.answer = () => undefined;
+    expect(driver.take()).toHaveLength(1); // the other one waits
+    const { queue } = bench.blk.queueConfigs[0]!;
+    const real = RingRecords.prototype.isInFlight;
+    const spy = vi.spyOn(RingRecords.prototype, 'isInFlight');
+    spy.mockImplementationOnce(function (this: RingRecords, head: number) {
+      // As main does, before it waits for the thread to come out of its call.
+      Atomics.add(bench.core.i32, (queue + QUEUE_EPOCH) >>> 2, 1);
+      return real.call(this, head);
+    });
+    await bench.settle(begin(1));
+    expect(spy).toHaveBeenCalled();
+    spy.mockRestore();
+    bench.blk.writeStatus(0);
+    bench.backend.drainedEnd();
+    await quiet(bench);
+    expect(bench.blk.status).toBe(0);
+    expect(driver.take()).toEqual([]);
+    bench.start();
+    await quiet(bench);
+    const read = bench.read(0, 512);
+    bench.run();
+    expect(bench.status(read)).toBe(OK);
   });
 
   it('stop and start amid a move: listened for at the new place only', async () => {

@@ -164,6 +164,39 @@ describe.each(engines)('task management, %s', (engine) => {
       expect(order).toHaveLength(4);
     });
 
+    it(`SC-15 I_T NEXUS RESET while a disk of the target leaves: its commands come back first; ${place}`, async () => {
+      const { rig, disk, guest, order, noted } = await open();
+      await rig.plug({ 'scsi-id': 0, lun: 1 });
+      await rig.ready(0, 1);
+      disk.stubborn = true;
+      void noted('command', read(guest, 0));
+      await held(rig, disk, 1);
+      const unplugged = rig.device.unplug(rig.device.bus.units[0]!);
+      await rig.quiet();
+      const answer = noted('answer', guest.taskManagement(I_T_NEXUS_RESET, UNIT));
+      await rig.quiet();
+      expect(order).toEqual([]);
+      disk.settleAll();
+      await rig.settle(unplugged);
+      expect(await answer).toBe(COMPLETE);
+      expect(order).toEqual(['command', 'answer']);
+      const next = await guest.command(scsiLun(0, 1), TEST_UNIT_READY);
+      expect(senseOf(next)).toEqual([6, 0x29, 0]);
+    });
+
+    it(`SC-14 I_T NEXUS RESET of a target whose only disk leaves finds no target; ${place}`, async () => {
+      const { rig, disk, guest } = await open();
+      disk.stubborn = true;
+      const command = read(guest, 0);
+      await held(rig, disk, 1);
+      const unplugged = rig.device.unplug(rig.device.bus.units[0]!);
+      await rig.quiet();
+      expect(await guest.taskManagement(I_T_NEXUS_RESET, UNIT)).toBe(BAD_TARGET);
+      disk.settleAll();
+      await rig.settle(unplugged);
+      expect((await command).response).toBe(ABORTED);
+    });
+
     it(`SC-6 SC-15 two functions wait for one command that is canceled once; ${place}`, async () => {
       const { rig, disk, guest, order, noted } = await open();
       disk.stubborn = true;

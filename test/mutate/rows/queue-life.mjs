@@ -149,8 +149,13 @@ export const queueLife = [
   ),
   life(
     'queue-life/what is of an old epoch is taken over',
-    ['virtio/queue-waiting', 'if (epoch === this.#inside.epoch) this', 'if (epoch >= 0) this'],
+    ['virtio/queue-waiting', 'if (epoch !== this.#inside.epoch) return;', 'if (epoch < 0) return;'],
     { [MOVE]: 'nothing old is served, and the next driver is' },
+  ),
+  life(
+    'queue-life/a reset amid the take-over is an error',
+    ['virtio/queue-waiting', 'if (current) throw error;', 'if (current || error) throw error;'],
+    { [MOVE]: 'VC-3 a reset while the new thread takes them over' },
   ),
   life(
     'queue-life/main holds an index for a place that has no log',

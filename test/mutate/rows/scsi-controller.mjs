@@ -7,6 +7,7 @@ const TMF = 'virtio/scsi-tmf.test.ts';
 const PLUG = 'virtio/scsi-hotplug.test.ts';
 const ORDERS = 'virtio/scsi-abort-orders.test.ts';
 const COMMANDS = 'virtio/scsi-commands.test.ts';
+const PLANE = 'virtio/scsi-data-plane.test.ts';
 
 const scsi = (name, breaks, noticed) => ({ name, breaks, noticed });
 
@@ -104,4 +105,65 @@ export const scsiController = [
   scsi('scsi/sizes outlive a reset', ['virtio/virtio-scsi', '    this.#config.reset();\n', ''], {
     [DEVICE]: 'SC-21 the configuration space',
   }),
+  scsi(
+    'scsi/commands taken over stay when their disk goes',
+    [
+      'virtio/scsi-commands',
+      'this.#takeAdopted(match).map((head) => this.#request(head));',
+      'this.#takeAdopted(match).slice(9).map((head) => this.#request(head));',
+    ],
+    { [PLANE]: 'SC-4 SC-5 a command that was taken over' },
+  ),
+  scsi(
+    'scsi/commands taken over are not counted',
+    [
+      'virtio/scsi-commands',
+      'begun.length + this.#matchingAdopted(match).length;',
+      'begun.length;',
+    ],
+    { [PLANE]: 'SC-14 and a function finds it' },
+  ),
+  scsi(
+    'scsi/a function does not wait for commands on their way to another thread',
+    ['virtio/virtio-scsi', 'this.queueSet.handingOver?.then(manage) ?? manage()', 'manage()'],
+    { [PLANE]: 'SC-15 a function at any step of a move' },
+  ),
+  scsi(
+    'scsi/queues of a host without disks are listened to while they move',
+    [
+      'scsi/bus',
+      '    this.#unitEvents.drainedBegin();\n    const backends = this.units',
+      '    this.#drained++;\n    const backends = this.units',
+    ],
+    { [PLANE]: 'DP-4 with no disk, too' },
+  ),
+  scsi(
+    'scsi/a thread that joins misses what the machine does',
+    [
+      'scsi/bus',
+      "      if (this.#isStopped) await place.ask('run', { running: false });\n    } catch",
+      "      this.#places.delete(thread);\n      if (this.#isStopped) await place.ask('run', { running: false });\n      this.#places.set(thread, place);\n    } catch",
+    ],
+    { [PLANE]: 'SC-23 VM-3 a thread that joins' },
+  ),
+  scsi(
+    'scsi/a machine asks threads that have not answered yet',
+    ['virtio/queue-set', '      if (!group) continue;\n', '      if (!group) throw new Error();\n'],
+    { [PLANE]: 'VM-1 it stops and goes on before' },
+  ),
+  scsi(
+    'scsi/disks are drained while commands are in flight',
+    ['virtio/virtio-scsi', '    this.retire();\n    await this.idle();\n', '    this.retire();\n'],
+    { [PLANE]: 'DP-10 stop: no commands are taken' },
+  ),
+  scsi(
+    'scsi/a reset of the nexus does not wait for a disk that leaves',
+    ['scsi/bus', 'words.state !== LUN_HIDDEN;', 'words.realized && LUN_HIDDEN === 0;'],
+    { [TMF]: 'SC-15 I_T NEXUS RESET while a disk of the target leaves' },
+  ),
+  scsi(
+    'scsi/a disk that is being flushed cannot be closed',
+    ['block/backend', ' - this.#flushing.size;', ';'],
+    { ['block/backend.test.ts']: 'VM-1 close amid the flush of a machine that stops' },
+  ),
 ];
