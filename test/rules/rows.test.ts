@@ -11,7 +11,7 @@ const built = [
   ...['BH-1..15', 'NT-1..12', 'GS-1..7', 'TM-1..7', 'FD-1..5', 'AP-1..11', 'CO-1..10'],
   ...['CO-12..13', 'TP-1..7', 'WT-1..7', 'BB-1..18', 'BB-19..25', 'BB-27..28'],
   ...['VQ-1..14', 'BG-1..21', 'VC-1..9', 'PC-1..10', 'MM-1..8', 'HN-1..16', 'BL-1..22'],
-  ...['DP-1..9', 'DP-11..14', 'VM-1..9', 'SC-1..3', 'SC-5..24', 'SD-1..17'],
+  ...['DP-1..14', 'VM-1..9', 'SC-1..24', 'SD-1..17'],
 ].flatMap((range) => {
   const [, name, first, last] = /^([A-Z]+)-(\d+)(?:\.\.(\d+))?$/.exec(range) as RegExpExecArray;
   const count = Number(last ?? first) - Number(first) + 1;

@@ -119,6 +119,13 @@ export async function heaps(rig) {
   return [process.memoryUsage().heapUsed, ...others];
 }
 
+/** Bytes that the core's memory may grow by once all kinds of disks have come and gone. */
+const CORE_BYTES = 16 << 20;
+
+export function checkMemory(before, now) {
+  expectThat(now - before <= CORE_BYTES, `the core's memory has grown by ${now - before} bytes`);
+}
+
 /** By how much each heap has grown, in bytes. Empty without --expose-gc. */
 export function growth(before, now) {
   return before && now ? now.map((bytes, i) => bytes - before[i]) : [];

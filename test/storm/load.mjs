@@ -6,9 +6,9 @@
 import { RequestFrame } from '#src/guest/frame';
 import * as spec from '#src/spec';
 import { fillSector, SECTOR } from './model.mjs';
+import { Poison, Traffic } from './traffic.mjs';
 
 const SECTORS_MAX = 8;
-const POISON = 0xee;
 const { VIRTIO_BLK_T_IN: IN, VIRTIO_BLK_T_OUT: OUT, VIRTIO_BLK_T_FLUSH: FLUSH } = spec;
 const { VIRTIO_BLK_T_WRITE_ZEROES: ZEROES, VIRTIO_BLK_S_OK: OK } = spec;
 
@@ -24,12 +24,14 @@ class Slot {
   resized = false;
   frame;
   #load;
-  #poisoned = false;
+  #poison;
 
   constructor(load, queue, ram) {
     this.#load = load;
     this.queue = queue;
     this.frame = new RequestFrame(ram, SECTORS_MAX * SECTOR);
+    const { address, bytes } = this.frame;
+    this.#poison = new Poison(ram, address, 16 + bytes + 1);
   }
 
   finished(_head, written) {
@@ -45,30 +47,17 @@ class Slot {
   }
 
   poison() {
-    const { ram } = this.#load;
-    ram.fill(this.frame.address, this.#bytes, POISON);
-    this.#poisoned = true;
+    this.#poison.put();
   }
 
-  /** Throws if somebody has written into the request since it was dropped. */
+  /** Fails if somebody has written into the request since it was dropped. */
   checkPoison() {
-    if (!this.#poisoned) return;
-    this.#poisoned = false;
-    const bytes = this.#load.ram.read(this.frame.address, this.#bytes);
-    const at = bytes.findIndex((byte) => byte !== POISON);
-    if (at < 0) return;
-    this.#load.fail(new Error(`byte ${at} of a dropped request was written: ${bytes[at]}`));
-  }
-
-  get #bytes() {
-    return 16 + this.frame.bytes + 1;
+    const error = this.#poison.take();
+    if (error) this.#load.fail(error);
   }
 }
 
-export class Load {
-  issued = 0;
-  completed = 0;
-  droppedCount = 0;
+export class Load extends Traffic {
   /** Requests that ended with IOERR. */
   failed = 0;
   /** Answers other than OK are allowed: faults are being injected. */
@@ -76,25 +65,19 @@ export class Load {
   /** The share of writes, of 16, at most 14; with `flushes` each is followed by a flush. */
   writes;
   flushes;
-  ram;
   model;
-  /** What went wrong first. */
-  error = null;
   #random;
   #blk = null;
   #slots = [];
   /** Sectors that a request in flight touches. */
   #taken;
   #serial = 0;
-  #on = false;
   #resizing = false;
-  #pumping = false;
   #closed = new Set();
-  #waiters = [];
 
   constructor(ram, model, random, options) {
     const { queues, depth, most = model.sectors, writes = 7, flushes = false } = options;
-    this.ram = ram;
+    super(ram);
     this.model = model;
     this.writes = writes;
     this.flushes = flushes;
@@ -105,26 +88,11 @@ export class Load {
     }
   }
 
-  /** Are new requests made? */
-  get on() {
-    return this.#on;
-  }
-
-  get inFlight() {
-    return this.issued - this.completed - this.droppedCount;
-  }
-
   /** Goes on with this driver, at once. */
   start(blk) {
     this.#blk = blk;
-    blk.onProgress = () => this.#pumpLater();
-    this.#on = true;
-    this.pump();
-  }
-
-  /** No new requests; those in flight stay. */
-  pause() {
-    this.#on = false;
+    blk.onProgress = () => this.pumpLater();
+    this.begin();
   }
 
   /** No new requests for this queue until `openQueue`. */
@@ -159,28 +127,6 @@ export class Load {
     this.check();
   }
 
-  /** Resolves when `count` more requests have been answered. */
-  progress(count = 1) {
-    const goal = this.completed + count;
-    return this.until(() => this.completed >= goal);
-  }
-
-  until(condition) {
-    this.check();
-    if (condition()) return Promise.resolve();
-    return new Promise((resolve, reject) => this.#waiters.push({ condition, resolve, reject }));
-  }
-
-  /** Throws what went wrong. */
-  check() {
-    if (this.error) throw this.error;
-  }
-
-  fail(error) {
-    this.error ??= error;
-    this.#wake();
-  }
-
   close() {
     this.pause();
     this.#blk = null;
@@ -198,7 +144,7 @@ export class Load {
 
   pump() {
     const blk = this.#blk;
-    if (!this.#on || !blk) return;
+    if (!this.on || !blk) return;
     const touched = new Set();
     for (const slot of this.#slots) {
       if (slot.busy || this.#closed.has(slot.queue) || !blk.rings[slot.queue]) continue;
@@ -211,20 +157,6 @@ export class Load {
       touched.add(slot.queue);
     }
     for (const queue of touched) blk.submit(queue);
-  }
-
-  #pumpLater() {
-    this.#wake();
-    if (this.#pumping) return;
-    this.#pumping = true;
-    setImmediate(() => {
-      this.#pumping = false;
-      try {
-        this.pump();
-      } catch (error) {
-        this.fail(error);
-      }
-    });
   }
 
   #prepare(slot) {
@@ -287,7 +219,7 @@ export class Load {
     }
     this.completed++;
     this.#release(slot);
-    this.#wake();
+    this.wake();
   }
 
   dropped(slot) {
@@ -295,7 +227,7 @@ export class Load {
     if (type === OUT || type === ZEROES) this.#mayHold(sector, sectors, serial, slot.resized);
     this.droppedCount++;
     this.#release(slot);
-    this.#wake();
+    this.wake();
   }
 
   #mayHold(sector, sectors, serial, resized) {
@@ -334,14 +266,5 @@ export class Load {
     const { ram, model } = this;
     ram.refresh();
     model.check(ram.u32, ram.offset(frame.data, sectors * SECTOR) >>> 2, sector, sectors, what);
-  }
-
-  #wake() {
-    for (const waiter of [...this.#waiters]) {
-      if (!this.error && !waiter.condition()) continue;
-      this.#waiters.splice(this.#waiters.indexOf(waiter), 1);
-      if (this.error) waiter.reject(this.error);
-      else waiter.resolve();
-    }
   }
 }

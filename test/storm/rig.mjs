@@ -11,17 +11,13 @@ import { BlockBackend } from '#src/block/backend';
 import { openDriver } from '#src/block/registry';
 import { Core } from '#src/engine/core';
 import { GuestBlk } from '#src/guest/blk';
-import { GuestMmio } from '#src/guest/mmio';
-import { GuestPci } from '#src/guest/pci';
 import { GuestRam } from '#src/guest/ram';
 import { Machine } from '#src/machine/machine';
 import { VirtioBlk } from '#src/virtio/virtio-blk';
-import { VirtioMmio } from '#src/virtio/virtio-mmio';
-import { VirtioPci } from '#src/virtio/virtio-pci';
+import { BusSlot, TRANSPORTS } from './bus-slot.mjs';
 import { Load } from './load.mjs';
 import { DiskModel, fillSector, SECTOR } from './model.mjs';
 
-export const TRANSPORTS = ['mmio', 'pci intx', 'pci msi-x'];
 /** `late`: settles through the JavaScript loop. `mixed`: half of it does. */
 export const DISKS = ['memory', 'late', 'mixed', 'file', 'file uv'];
 const RAM_BYTES = 4 << 20;
@@ -34,9 +30,13 @@ export class Rig {
   context;
   /** For disks that are plugged in with `machine`. */
   machine;
+  /** Pauses and resumes the drivers of `slots` with the machine, of those that want it. */
+  cpu = new Cpu(this);
   ram;
   threads = [];
   slots = new Set();
+  /** Disks that are not some slot's for good. */
+  disks = new Set();
   /** Messages that came up from the threads. */
   heard = 0;
   folder = mkdtempSync(join(tmpdir(), 'vblk-storm-'));
@@ -141,6 +141,33 @@ export class Rig {
   }
 }
 
+/** Runs the drivers that have `pause` and `resume`. A `MachineCpu`. */
+class Cpu {
+  running = true;
+  #rig;
+  #waiting = [];
+
+  constructor(rig) {
+    this.#rig = rig;
+  }
+
+  pause() {
+    this.running = false;
+    for (const slot of this.#rig.slots) slot.pause?.();
+  }
+
+  resume() {
+    this.running = true;
+    for (const slot of this.#rig.slots) slot.resume?.();
+    for (const wake of this.#waiting.splice(0)) wake();
+  }
+
+  /** Resolves when it runs. */
+  async resumed() {
+    while (!this.running) await new Promise((resolve) => this.#waiting.push(resolve));
+  }
+}
+
 const fault = (image, rules) => ({
   driver: 'fault',
   options: { image, rules, 'may-delay': true },
@@ -154,12 +181,9 @@ export class Slot {
   /** The driver of a disk named `fault`. */
   fault = null;
   device;
-  transport;
   bus;
   blk;
   load;
-  level = false;
-  #scheduled = false;
 
   constructor(rig, options) {
     this.rig = rig;
@@ -172,9 +196,8 @@ export class Slot {
     const { disk, sectors = DISK_SECTORS, backend = {}, machine = null } = options;
     const backendOptions = { ...backend, ...(machine && { machine: rig.machine }) };
     const spec = rig.diskOf(disk, sectors);
-    const place = { main: true, context };
     // Rules of a fault disk are changed through the driver.
-    this.fault = disk === 'fault' ? await openDriver(core, spec, place) : null;
+    this.fault = disk === 'fault' ? await openDriver(core, spec, { main: true, context }) : null;
     this.backend = await BlockBackend.open(core, context, this.fault ?? spec, backendOptions);
     for (const thread of rig.threads) thread.set({ 'poll-max-ns': options.pollMaxNs ?? 0 });
     this.device = await VirtioBlk.realize(core, context, this.backend, {
@@ -185,7 +208,10 @@ export class Slot {
       ...this.mapping(options.threads),
       ...options.device,
     });
-    this.bus = this.#plugIn();
+    const place = new BusSlot(this.device, options.transport, options.queues, (vector) => {
+      this.#interrupted(vector);
+    });
+    this.bus = place.bus;
     const model = new DiskModel(sectors, options.most ?? sectors);
     if (disk === 'overlay') model.wrote(0, sectors, BASE_SERIAL);
     this.load = new Load(rig.ram, model, random, options);
@@ -193,7 +219,7 @@ export class Slot {
       interrupts: true,
       queues: options.queues,
       queueSize: options.queueSize,
-      vectors: this.vectors,
+      vectors: place.vectors,
       relax: () => new Promise((resolve) => setImmediate(resolve)),
     });
   }
@@ -205,54 +231,9 @@ export class Slot {
     return { 'iothread-vq-mapping': list };
   }
 
-  get vectors() {
-    return this.options.transport === 'pci msi-x' ? this.options.queues + 1 : 0;
-  }
-
-  #plugIn() {
-    const { transport } = this.options;
-    const line = (level) => this.#line(level);
-    if (transport === 'mmio') {
-      this.transport = new VirtioMmio(this.device, { version: 2, irq: line });
-      return GuestMmio.open(this.transport);
-    }
-    const msi = transport === 'pci msi-x' ? (_address, data) => this.#message(data) : null;
-    this.transport = new VirtioPci(this.device, {
-      mode: 'modern',
-      intx: line,
-      ...(msi && { msi }),
-    });
-    const pci = GuestPci.open(this.transport, { interface: 'modern' });
-    if (msi) {
-      const vectors = Array.from({ length: this.vectors }, (_, i) => i);
-      pci.enableMsix(vectors.map((data) => ({ address: 0xfee00000, data })));
-    }
-    return pci;
-  }
-
-  #line(level) {
-    this.level = level;
-    if (level) this.#schedule();
-  }
-
-  #schedule() {
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    queueMicrotask(() => {
-      this.#scheduled = false;
-      if (!this.level) return;
-      this.#guarded(() => this.blk.interrupt());
-      if (this.level) this.#schedule();
-    });
-  }
-
-  #message(vector) {
-    queueMicrotask(() => this.#guarded(() => this.blk.interrupt(vector)));
-  }
-
-  #guarded(body) {
+  #interrupted(vector) {
     try {
-      body();
+      this.blk.interrupt(vector);
     } catch (error) {
       this.load.fail(error);
     }

@@ -13,11 +13,12 @@
  * Prints one line of JSON for each storm and engine. Ends with 1 if something is lost, doubled or
  * left behind, or if nothing moves for half a minute.
  */
-import { parseArgs } from 'node:util';
+import { inspect, parseArgs } from 'node:util';
 import { Random } from '../stress/random.mjs';
 import {
   checkIdle,
   checkIdleCost,
+  checkMemory,
   checkSlot,
   expectDeaf,
   expectNoLeak,
@@ -76,7 +77,7 @@ function watch(title, rig, progress) {
 }
 
 /** `count` steps on the same disks, and everything that must be true at their end. */
-async function onSameDisks(storm, rig, random, count, totals, empty) {
+async function onSameDisks(storm, rig, random, count, totals, { empty }) {
   const slots = [];
   for (let i = 0; i < (storm.devices ?? 1); i++) {
     const given = { queues, ...storm.given };
@@ -109,21 +110,27 @@ async function rage(name, storm, engine) {
   const random = new Random(seed);
   const totals = { steps: 0, completed: 0, dropped: 0, failed: 0 };
   const load = () => [...rig.slots].reduce((sum, { load }) => sum + (load?.completed ?? 0), 0);
-  const timer = watch(title, rig, () => totals.steps + totals.completed + load());
+  // Where a step is a life, what goes on meanwhile is no progress.
+  const work = () => (storm.round ? 0 : totals.completed + load());
+  const timer = watch(title, rig, () => totals.steps + work());
   const begin = performance.now();
   try {
     const wanted = Math.min(cycles, storm.most ?? cycles);
     const rounds = Math.min(disks, wanted);
     const empty = inventory(rig);
+    const given = { empty, idle, strict };
+    const once = storm.round ?? ((...all) => onSameDisks(storm, ...all));
+    const memory = () => rig.core.memory.buffer.byteLength;
     const onDisks = async (count) => {
       for (let round = 0; round < count; round++) {
-        await onSameDisks(storm, rig, random, Math.ceil(wanted / rounds), totals, empty);
+        await once(rig, random, Math.ceil(wanted / rounds), totals, given);
         await expectSameInventory(rig, empty);
       }
       return heaps(rig);
     };
     // By then most of the code has been compiled, and fills no heap any more.
     let before = await onDisks((rounds >> 1) + 1);
+    const bytes = memory();
     const windows = [];
     do {
       const now = await onDisks(Math.ceil(rounds / 2) - 1);
@@ -131,12 +138,13 @@ async function rage(name, storm, engine) {
       before = now;
     } while (leaks(windows) && windows.length < WINDOWS);
     expectNoLeak(windows);
+    checkMemory(bytes, memory());
     const heap = Math.max(0, ...windows.at(-1));
     await rig.close();
     const seconds = Number(((performance.now() - begin) / 1000).toFixed(1));
     console.log(JSON.stringify({ storm: name, engine, ...totals, heap, seconds }));
   } catch (error) {
-    console.error(`${title}, after ${totals.steps} steps: ${error.stack}`);
+    console.error(`${title}, after ${totals.steps} steps: ${inspect(error)}`);
     for (const slot of rig.slots) console.error(JSON.stringify(slot.describe()));
     process.exit(1);
   } finally {

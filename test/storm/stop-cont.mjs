@@ -34,7 +34,7 @@ async function waver({ machine }, random) {
 }
 
 /** Stopped it has, whether or not the disk could be flushed. */
-const stop = (machine) =>
+export const stop = (machine) =>
   machine.stop().catch((error) => {
     if (!/^flush failed/.test(error.message)) throw error;
   });

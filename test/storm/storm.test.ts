@@ -44,6 +44,11 @@ const STORMS: readonly [name: string, cycles: number, rows: string][] = [
     12,
     'historic bugs 1 and 2: four overlays, mostly random writes, each of them flushed',
   ],
+  [
+    'scsi',
+    30,
+    'SC-4 SC-24 historic bug 15 SCSI hosts and disks come and go while four queues ask for all LUNs',
+  ],
   ['mix', 10, 'DP-7 all of it at once'],
 ];
 

@@ -2,7 +2,8 @@
  * The storms. Each has a `step(slot, random, rig, options)`, done over and over while requests are in
  * flight. `given`: options of the disk, of which a list means any of them. `before` and `after`:
  * around all steps on the same disks. `devices`: how many there are at a time; all but the first are
- * in `rig.slots`. `most`: a step takes long, and so many are enough.
+ * in `rig.slots`. `most`: a step takes long, and so many are enough. One with devices of its own has
+ * `round(rig, random, count, totals, options)` instead: so many steps, and what is true after them.
  */
 import { CONTEXT_MAIL_SENT } from '#src/layout';
 import * as spec from '#src/spec';
@@ -11,6 +12,7 @@ import { drainHere } from './drain-here.mjs';
 import { overlay } from './overlay.mjs';
 import { pause, turn } from './pause.mjs';
 import { DISK_SECTORS } from './rig.mjs';
+import { scsi } from './scsi-storm.mjs';
 import { stopCont } from './stop-cont.mjs';
 
 // ---- Start and stop by the driver ---------------------------------------------------------------
@@ -243,6 +245,7 @@ export const STORMS = {
   move,
   'stop-cont': stopCont,
   overlay,
+  scsi,
   mix,
   steady,
 };
