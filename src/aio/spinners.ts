@@ -1,7 +1,7 @@
 /**
  * Busy polling is worth a core that would be idle, and ruinous where threads share one: a round
- * trip takes 0.1 us on free cores, 50 to 240 us when they are oversubscribed. So all threads stop
- * polling while there are more that want to than the machine has cores beside main's.
+ * trip takes 0.1 us on free cores, 50 to 240 us when they are oversubscribed. So no more threads poll
+ * than the machine has cores beside main's: those that came first.
  */
 
 /** A thread that may poll. */
@@ -37,9 +37,8 @@ export class SpinnerCount {
 
   /** Tells every thread whether it may poll. To be called when one has changed its mind. */
   settle(): void {
-    const wanting = [...this.#all].filter((spinner) => spinner.wanted() > 0).length;
-    const enough = wanting <= this.#cores - 1;
-    for (const spinner of this.#all) spinner.allow(enough);
+    let left = this.#cores - 1;
+    for (const spinner of this.#all) spinner.allow(spinner.wanted() === 0 || left-- > 0);
   }
 }
 

@@ -79,9 +79,9 @@ describe.each(engines)('Clients of a disk, %s engine', (engine) => {
     const other = { wanted: () => 1, allow: (polling: boolean) => (allowed = polling) };
     await using disk = await memoryDisk(options);
     spinners.cores = 2;
-    spinners.add(other);
     try {
       const client = await DiskClient.open(await disk.connect({ 'poll-max-ns': 1000 }));
+      spinners.add(other);
       expect(allowed).toBe(false);
       await client.close();
       spinners.settle();

@@ -169,18 +169,18 @@ export const threads = [
   },
   {
     name: 'spinners/all poll, however few cores there are',
-    breaks: ['aio/spinners', 'wanting <= this.#cores - 1', 'wanting <= this.#cores + 99'],
-    noticed: { [SPINNERS]: 'AP-6 all poll with a core each beside main' },
+    breaks: ['aio/spinners', 'let left = this.#cores - 1;', 'let left = this.#cores + 99;'],
+    noticed: { [SPINNERS]: 'AP-6 as many poll as there are cores beside main' },
   },
   {
     name: 'spinners/main has no core',
-    breaks: ['aio/spinners', 'wanting <= this.#cores - 1', 'wanting <= this.#cores'],
-    noticed: { [SPINNERS]: 'AP-6 all poll with a core each beside main' },
+    breaks: ['aio/spinners', 'let left = this.#cores - 1;', 'let left = this.#cores;'],
+    noticed: { [SPINNERS]: 'AP-6 as many poll as there are cores beside main' },
   },
   {
     name: 'spinners/one that has stopped counts on',
     breaks: ['aio/spinners', 'if (this.#all.delete(spinner)) this.settle();', 'this.settle();'],
-    noticed: { [SPINNERS]: 'AP-6 all poll with a core each beside main' },
+    noticed: { [SPINNERS]: 'AP-6 as many poll as there are cores beside main' },
   },
   {
     name: 'spinners/one that stops lets nobody poll again',
@@ -189,6 +189,6 @@ export const threads = [
       'if (this.#all.delete(spinner)) this.settle();',
       'this.#all.delete(spinner);',
     ],
-    noticed: { [SPINNERS]: 'AP-6 all poll with a core each beside main' },
+    noticed: { [SPINNERS]: 'AP-6 as many poll as there are cores beside main' },
   },
 ];
