@@ -23,7 +23,7 @@ import {
   REQ_FUA,
 } from './driver.ts';
 import { errnoOfThrown } from './error.ts';
-import { type LaneFigures, TIMED_ONE_IN } from './lane-figures.ts';
+import { type LaneFigures, NOT_TIMED, TIMED_ONE_IN } from './lane-figures.ts';
 import { capacityOf, gateCloses } from './request-check.ts';
 
 type DirectOp = typeof OP_READ | typeof OP_WRITE;
@@ -42,8 +42,8 @@ export class DirectTransfer implements RowTransfer {
   #rows: DirectBatch | null = null;
   #u32: Uint32Array;
   #untilTimed = 1;
-  /** When the clock was started; -1: not this time. */
-  #started = -1;
+  /** When the clock was started, ns. */
+  #started = NOT_TIMED;
 
   /** `backend`: address of the BACKEND_* words. */
   constructor(
@@ -112,12 +112,12 @@ export class DirectTransfer implements RowTransfer {
   /** One batch in about TIMED_ONE_IN requests is timed. */
   #startClock(count: number): void {
     this.#untilTimed -= count;
-    this.#started = this.#untilTimed <= 0 ? this.#clock.now() : -1;
+    this.#started = this.#untilTimed <= 0 ? this.#clock.now() : NOT_TIMED;
   }
 
   /** `done` requests have succeeded since the clock was started. */
   stopClock(op: DirectOp, done: number): void {
-    if (this.#started < 0 || done === 0) return;
+    if (!(this.#started >= 0) || done === 0) return;
     this.#untilTimed = TIMED_ONE_IN;
     this.#figures.took(op, (this.#clock.now() - this.#started) / done);
   }

@@ -53,12 +53,11 @@ export class SyncFileDriver extends FileDriver {
   #readAll(table: RequestTable, bytes: Uint8Array, words: Uint32Array, gate: number): number {
     const { count, offsets, starts, lengths, results } = table;
     const { fd, host } = this.file;
-    const { fs } = host;
-    const { readSync } = fs;
+    const { readSync } = host.fs;
     for (let i = 0; i < count; i++) {
       if (words[gate] !== 0) return i;
       try {
-        results[i] = readSync.call(fs, fd, bytes, starts[i]!, lengths[i]!, offsets[i]!);
+        results[i] = readSync(fd, bytes, starts[i]!, lengths[i]!, offsets[i]!);
       } catch (thrown) {
         results[i] = errnoOfThrown(thrown);
       }
@@ -70,12 +69,11 @@ export class SyncFileDriver extends FileDriver {
   #writeAll(table: RequestTable, bytes: Uint8Array, words: Uint32Array, gate: number): number {
     const { count, offsets, starts, lengths, results } = table;
     const { fd, host } = this.file;
-    const { fs } = host;
-    const { writeSync } = fs;
+    const { writeSync } = host.fs;
     for (let i = 0; i < count; i++) {
       if (words[gate] !== 0) return i;
       try {
-        results[i] = writeSync.call(fs, fd, bytes, starts[i]!, lengths[i]!, offsets[i]!);
+        results[i] = writeSync(fd, bytes, starts[i]!, lengths[i]!, offsets[i]!);
       } catch (thrown) {
         results[i] = errnoOfThrown(thrown);
       }

@@ -23,7 +23,10 @@ export interface ExactStat {
 type Transferred = (error: Error | null, bytes: number) => void;
 type Finished = (error: Error | null) => void;
 
-/** Shaped as `node:fs`. Errors carry a `code` as in errno. */
+/**
+ * Shaped as `node:fs`. Errors carry a `code` as in errno. `readSync` and `writeSync` are called
+ * without `this`.
+ */
 export interface FileSystem {
   readonly constants: {
     readonly O_RDONLY: number;

@@ -45,6 +45,12 @@ const TIMED_SIZE = 16;
 
 /** Of the requests that settle at once, one in so many is timed: reading a clock is not free. */
 export const TIMED_ONE_IN = 1024;
+/**
+ * A time that was not taken. No integer: a field that holds nanoseconds is one for doubles from its
+ * first value on. They outgrow V8's small integers after two seconds, and all code that was
+ * optimized for the object would be thrown away then.
+ */
+export const NOT_TIMED = Number.NaN;
 
 export interface OperationFigures {
   /** Requests that succeeded. */

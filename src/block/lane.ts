@@ -17,7 +17,7 @@ import { DirectTransfer } from './direct-transfer.ts';
 import { type BlockDriver, type BlockOp, OP_FLUSH, OP_READ, OP_WRITE, PENDING } from './driver.ts';
 import { errnoOfThrown } from './error.ts';
 import { flushBegins, flushEnded, isFlushed, noteWrite } from './flush-generation.ts';
-import { type BackendStats, LaneFigures, TIMED_ONE_IN } from './lane-figures.ts';
+import { type BackendStats, LaneFigures, NOT_TIMED, TIMED_ONE_IN } from './lane-figures.ts';
 import { GatedLane } from './lane-gate.ts';
 import type { LaneBackend, LaneOptions, LanePlace } from './lane-options.ts';
 import { type LaneRequest, RequestPool } from './lane-request.ts';
@@ -224,7 +224,7 @@ export class BackendLane extends GatedLane implements TransferOwner {
     if (bytes !== this.#ram) this.#ram = this.#core.ramU8;
     const later = this.driver.settles !== 'inline';
     const timed = later || this.#submitted++ % TIMED_ONE_IN === 0;
-    transfer.started = timed ? this.#clock.now() : -1;
+    transfer.started = timed ? this.#clock.now() : NOT_TIMED;
     const backend = this.backend.address;
     if (request.op === OP_FLUSH) flushBegins(this.gate.words(), backend);
     const flags = flagsOf(request, this.gate.words(), backend);

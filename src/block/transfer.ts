@@ -19,6 +19,7 @@ import {
   REQ_FUA,
 } from './driver.ts';
 import { gather, SegmentVector, scatter, zeroVector } from './io-vector.ts';
+import { NOT_TIMED } from './lane-figures.ts';
 import type { LaneRequest } from './lane-request.ts';
 
 /** Where a transfer is. */
@@ -56,8 +57,8 @@ export class Transfer implements BlockRequest {
   bounced = false;
   /** `vector.bytes` of the request is guest RAM. */
   inRam = false;
-  /** When the request began, in ns; -1 if it is not timed. */
-  started = -1;
+  /** When the request began, in ns. */
+  started = NOT_TIMED;
   /** Bytes of the request that are done. */
   #done = 0;
   /** The request's data is done; a flush makes it durable. */
