@@ -32,7 +32,8 @@ parentPort.postMessage(short);
 it('clusters claimed by a wasm and a js engine at the same time', async () => {
   for (let round = 0; round < 5; round++) {
     const machine = new Machine(wasmShared, { stateBytes: (CLUSTERS + 12) * CLUSTER_BYTES });
-    const disk = new Disk(machine, { size: 4 * GIB, fresh: CLUSTERS + 4 });
+    // One more than is used: a thread may hold one that it is about to lose the race with.
+    const disk = new Disk(machine, { size: 4 * GIB, fresh: CLUSTERS + 4 + 1 });
     const offsets = Array.from({ length: CLUSTERS }, (_, i) => (i % 4) * GIB + i * CLUSTER_BYTES);
     const [mine, theirs, start] = [64, 64, 64].map((bytes) => machine.allocate(bytes));
     machine.u8.fill(1, mine!, mine! + 8);
@@ -80,7 +81,7 @@ it('clusters claimed by a wasm and a js engine at the same time', async () => {
     expect([seen.size, disk.clusters, disk.claimed]).toEqual(Array(3).fill(CLUSTERS + 4));
     const { fresh, free } = disk.left;
     expect([fresh + free.length, free.some((n) => seen.has(n * CLUSTER_BYTES))]).toEqual([
-      0,
+      1,
       false,
     ]);
   }
