@@ -1,7 +1,7 @@
 /**
  * Busy polling is worth a core that would be idle, and ruinous where threads share one: a round
- * trip takes 0.1 us on free cores, 50 to 240 us when they are oversubscribed. So no more threads poll
- * than the machine has cores beside main's: those that came first.
+ * trip takes 0.1 us on free cores, 50 to 240 us when they are oversubscribed. So no more threads
+ * poll than the machine has cores beside main's: those that came first.
  */
 
 /** A thread that may poll. */
