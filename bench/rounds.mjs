@@ -14,8 +14,6 @@ import { Role } from './role.mjs';
 const BARE_ROLE = new URL('bare-role.mjs', import.meta.url).href;
 /** Round trips of the ruler between two turns. */
 const TRIPS = 4000;
-/** Until the optimizing compilers, which have threads of their own, are done. */
-const WARM_TURNS = 120;
 /**
  * The machine was ours in a round whose rulers took no longer than this, ns per round trip, and in
  * whose turns our threads waited for a core for no longer than this share of the time.
@@ -103,16 +101,18 @@ const result = (name, contestant, unit, values) => ({
  * @param {string} name the case
  * @param {object[]} contestants `begin()` and `end()`: before and after a turn; `turn(ms)` works
  *   for about so long and resolves with { requests, ns }; `check()` rejects if it was not done
- * @param {{rounds?: number, turn?: number}} options `turn`: ms of each contestant's turn
+ * @param {{rounds: number, turn: number, warm: number}} options `turn`: ms of each contestant's
+ *   turn; `warm`: turns of each before the first round, in which all is to be compiled: by threads
+ *   for which there is no core later
  * @returns results: one per contestant; the ruler's; and, as case `name/quiet`, the contestants' in
  *   the rounds in which the machine was ours, if there were any
  */
-export async function compareThreads(name, contestants, ruler, { rounds = 15, turn = 25 } = {}) {
+export async function compareThreads(name, contestants, ruler, { rounds, turn, warm }) {
   const samples = contestants.map(() => []);
   const ticks = [];
   const quiet = [];
   // Turn by turn: what is done at the end of each is compiled, too.
-  for (let i = 0; i < WARM_TURNS; i++) {
+  for (let i = 0; i < warm; i++) {
     for (const contestant of contestants) await take(contestant, turn);
   }
   for (let round = 0; round < rounds; round++) {

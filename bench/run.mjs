@@ -7,6 +7,7 @@
  *   npm run bench -- --only ring     cases whose name contains `ring`
  *   npm run bench -- --rounds 30     rounds per case (default 15)
  *   npm run bench -- --turn 50       ms of a contestant's turn where threads are compared (25)
+ *   npm run bench -- --warm 10       turns of each before, until all is compiled (120)
  *   npm run bench -- --idle 1        seconds for which idle devices are watched (default 5)
  */
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -37,6 +38,7 @@ const PAIRS = [
 const NUMBERS = {
   rounds: ['a whole number from 1', (value) => Number.isInteger(value) && value >= 1],
   turn: ['a number above 0', (value) => value > 0],
+  warm: ['a whole number from 1', (value) => Number.isInteger(value) && value >= 1],
   idle: ['a number above 0', (value) => value > 0],
 };
 
@@ -48,6 +50,7 @@ function options() {
       only: { type: 'string', default: '' },
       rounds: { type: 'string', default: '15' },
       turn: { type: 'string', default: '25' },
+      warm: { type: 'string', default: '120' },
       idle: { type: 'string', default: '5' },
     },
   });

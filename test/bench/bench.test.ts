@@ -71,7 +71,7 @@ describe('npm run bench', () => {
 
   it.each([1, 2])('scsi/threads/%d: each command, on so many IOThreads', (count) => {
     const name = `scsi/threads/${count}`;
-    const found = results(name, '--rounds', '2', '--turn', '2');
+    const found = results(name, '--rounds', '2', '--turn', '2', '--warm', '8');
     const loud = names(found.filter((result) => !result.case.endsWith('/quiet')));
     expect(loud).toEqual([...beside(name), `${name} ruler ns/round trip`, ...costs(name)]);
   });
@@ -133,7 +133,7 @@ describe('npm run bench', () => {
 });
 
 describe('npm run bench across threads', () => {
-  const short = ['--rounds', '2', '--turn', '2'];
+  const short = ['--rounds', '2', '--turn', '2', '--warm', '8'];
   /** Whether there are quiet rounds is the machine's affair. */
   const loud = (list: ReturnType<typeof results>) =>
     names(list.filter((result) => !result.case.endsWith('/quiet')));

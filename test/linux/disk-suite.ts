@@ -21,7 +21,7 @@ import {
 import type { EngineKind } from '#src/engine/engine';
 import type { Machine } from './available.ts';
 
-const DISK_BYTES = 16 << 20;
+const DISK_BYTES = 12 << 20;
 const FILE_BYTES = 4 << 20;
 const STEP_TIMEOUT_MS = 120_000;
 

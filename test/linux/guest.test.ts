@@ -8,7 +8,7 @@ const machine = await findMachine();
 
 // The guest itself, on a disk that is not ours: what fails here is no fault of the device.
 describeOn(machine, 'Linux on an IDE disk', ({ images, V86 }) => {
-  const disk = new Uint8Array(32 << 20);
+  const disk = new Uint8Array(12 << 20);
   let guest: Guest;
   beforeAll(async () => {
     guest = await Guest.boot(V86, { images, ideDisk: disk.buffer });

@@ -10,7 +10,7 @@ import { FILE_SYSTEM_STEPS, type Step } from '#src/cli/linux/steps';
 import type { EngineKind } from '#src/engine/engine';
 import type { Machine } from './available.ts';
 
-const DISK_BYTES = 16 << 20;
+const DISK_BYTES = 12 << 20;
 const BOOT_TIMEOUT_MS = 240_000;
 const STEP_TIMEOUT_MS = 240_000;
 

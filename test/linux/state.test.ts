@@ -17,7 +17,7 @@ interface StatefulEmulator extends V86Emulator {
   restore_state(state: ArrayBuffer): Promise<void>;
 }
 
-const DISK_BYTES = 4 << 20;
+const DISK_BYTES = 2 << 20;
 const NAMES = ['vda', 'sda'] as const;
 const TIMEOUT_MS = 240_000;
 const machine = await findMachine();
