@@ -125,12 +125,14 @@ class V86States {
     this.#replace(this.#cpu, 'set_state', (before) => (state) => this.#restore(state, before));
     this.#replace(this.#emulator, 'save_state', (before) => () => {
       return this.#atRest(async () => {
-        this.#findMemory();
-        this.#prepared = await this.#parts.save();
+        const release = this.#parts.hold(); // until v86 has copied guest memory, too
         try {
+          this.#findMemory();
+          this.#prepared = await this.#parts.save();
           return await before();
         } finally {
           this.#prepared = null;
+          release();
         }
       });
     });

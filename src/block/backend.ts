@@ -270,19 +270,14 @@ export class BlockBackend extends BackendRoot implements LaneSetOwner {
   async flush(): Promise<void> {
     if (this.word(BACKEND_FLAGS) & BACKEND_F_NO_MEDIUM) return;
     if (this.#host) return this.#host.io.flush();
-    const flushing = this.#flushOnce();
-    this.#flushing.add(flushing);
-    await flushing.finally(() => this.#flushing.delete(flushing));
-  }
-
-  /** By a lane not for good: a disk that threads serve need not share it with this one. */
-  async #flushOnce(): Promise<void> {
+    // Not for good: a disk that threads serve need not share it with this one.
     const lane = this.openLane(this.context);
-    try {
-      await new HostIo(lane).flush();
-    } finally {
+    const flushing: Promise<void> = new HostIo(lane).flush().finally(() => {
+      this.#flushing.delete(flushing); // as long in it as the lane is open: `close` counts both
       lane.close();
-    }
+    });
+    this.#flushing.add(flushing);
+    await flushing;
   }
 
   // ---- The rest -------------------------------------------------------------------------------

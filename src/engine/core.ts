@@ -265,20 +265,22 @@ export class Core {
   }
 
   /**
-   * Adds `clusters` zeroed clusters to a cluster arena; false if memory cannot grow by that much.
-   * What the arena still had stays usable. In an attached core, too, if the memory is shared;
-   * throws EPERM if it is not.
+   * Adds `clusters` clusters to a cluster arena: those of closed disks, then new ones. If memory
+   * cannot grow by as many as are missing, there are fewer; false if there are none. What the arena
+   * still had stays usable. In an attached core, too, if the memory is shared; throws EPERM if it
+   * is not.
    */
   growClusters(arena: number, clusters: number): boolean {
     if (!this.shared) this.#owner();
-    for (; clusters > 0; clusters--) {
+    let added = 0;
+    for (; added < clusters; added++) {
       const spare = pop(this.#upTo, this.header + CORE_HEADER_SPARE);
       if (spare === 0) break;
       push(this.#upTo, arena, spare);
     }
-    if (clusters <= 0) return true;
-    const range = this.#grow(clusters);
-    if (!range) return false;
+    if (added === clusters) return true;
+    const range = this.#grow(clusters - added);
+    if (!range) return added > 0;
     feedArena(this.#upTo, arena, range.start / PAGE_BYTES, range.end / PAGE_BYTES);
     return true;
   }

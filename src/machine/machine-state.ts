@@ -22,6 +22,11 @@ export interface StateHandler {
    * StateError. What guest memory says is for the returned function to check.
    */
   load(reader: StateReader, version: number): ApplyState;
+  /**
+   * Leaves guest memory alone until what is returned is called: for who saves that memory, too.
+   * Absent: with nothing in flight it does so anyway.
+   */
+  hold?(): () => void;
 }
 
 export class MachineState {
@@ -38,6 +43,14 @@ export class MachineState {
 
   get size(): number {
     return this.#handlers.size;
+  }
+
+  /** Has all that is saved leave guest memory alone until what is returned is called. */
+  hold(): () => void {
+    const releases = [...this.#handlers.values()].map((handler) => handler.hold?.());
+    return () => {
+      for (const release of releases) release?.();
+    };
   }
 
   /** Sections in the order in which they were added. A promise only if a handler returns one. */

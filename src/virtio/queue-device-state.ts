@@ -77,6 +77,7 @@ export function queueDeviceState<Own, R extends WaitingRequest>(
     version: kind.version,
     save: (writer) => state.save(writer),
     load: (reader) => state.load(reader),
+    hold: () => kind.hold?.() ?? (() => {}),
   };
 }
 

@@ -14,6 +14,7 @@ import { GuestBlk } from '#src/guest/blk';
 import { GuestPci } from '#src/guest/pci';
 import { GuestRam } from '#src/guest/ram';
 import { GuestScsi, scsiLun } from '#src/guest/scsi';
+import { QUEUE_LAST_AVAIL } from '#src/layout';
 import { StateError } from '#src/machine/state-error';
 import { ProbeDriver } from '../virtio/probe-driver.ts';
 import { FakeV86, functionIn, RAM_BYTES, RAM_OFFSET } from './fake-v86.ts';
@@ -291,6 +292,12 @@ describe('a virtio-scsi host in states of v86', () => {
   ];
   const write = (lba: number) => [0x2a, 0, 0, 0, 0, lba, 0, 0, 1, 0];
 
+  const BAD_TARGET = 3;
+  /** Index of the next command in the ring. */
+  const popped = ({ core, scsi }: V86Scsi): number => {
+    return core.u32[(scsi.queueConfigs[2]!.queue + QUEUE_LAST_AVAIL) >>> 2]!;
+  };
+
   async function attachHost(options: V86ScsiOptions = {}, v86 = new StatefulV86()) {
     const host = await attachVirtioScsi(v86, { units, ...options });
     onTestFinished(() => host.detach());
@@ -359,6 +366,27 @@ describe('a virtio-scsi host in states of v86', () => {
     backend.drainedEnd();
     expect((await writing).status).toBe(0);
     expect(await heldBy(backend, 4)).toEqual(sector(4));
+  });
+
+  it('VM-9 what was published and not kicked when the CPU stopped is not answered meanwhile', async () => {
+    for (const list of [units, []]) {
+      const one = await attachHost({ units: list });
+      const guest = await drive(one.v86, one.host);
+      const { transport } = guest;
+      const kick = transport.kick.bind(transport);
+      const doorbells: number[] = [];
+      transport.kick = (queue) => void doorbells.push(queue);
+      const asked = guest.command(scsiLun(0, 0), [0, 0, 0, 0, 0, 0]);
+      const state = await one.v86.save_state();
+      transport.kick = kick;
+      for (const queue of doorbells) kick(queue);
+      expect((await asked).response).toBe(list.length > 0 ? 0 : BAD_TARGET);
+      const two = await attachHost({ units: list });
+      await two.v86.restore_state(state);
+      two.v86.poll();
+      expect(popped(two.host)).toBe(popped(one.host));
+      expect([two.host.scsi.status, two.host.scsi.serving]).toEqual([15, true]);
+    }
   });
 
   it('VM-9 asked at once the CPU answers, disks or none, and the host goes on', async () => {

@@ -325,6 +325,24 @@ describe('closing', () => {
     expect(core.allocatedBytes).toBe(before);
   });
 
+  it('a lane that is open refuses close at every moment of a flush', async () => {
+    const { context, backend, driver, lane } = setup();
+    const flushed = backend.flush();
+    driver.settle();
+    context.poll();
+    const answers: Promise<string>[] = [];
+    for (let i = 0; i < 16; i++) {
+      const refused = (error: Error) => error.message;
+      answers.push(backend.close().then(() => 'closed', refused));
+      await Promise.resolve();
+    }
+    await flushed;
+    expect(new Set(await Promise.all(answers))).toEqual(new Set(['the backend still has 1 lanes']));
+    lane.close();
+    await backend.close();
+    context.close();
+  });
+
   it('a context without room for a lane takes no memory', async () => {
     const full = new AioContext(core, { sleeper: 'hook', slots: 1 });
     const half = full.bottomHalf('the only one', () => {});

@@ -84,6 +84,12 @@ for (const engine of ['wasm', 'js'] as const) {
       expect(core.memory.buffer.byteLength).toBe(40 * CLUSTER);
       expect(written).toBeGreaterThanOrEqual(36);
       disk.close();
+      // So does the next one, of what the first has left.
+      const second = new MemoryDriver(core, TIB);
+      let again = 0;
+      while (run(second, OP_WRITE, again * CLUSTER, data) === CLUSTER) again++;
+      expect(again).toBe(written);
+      second.close();
     });
 
     it('what is cut off returns to the arena and reads as zeroes after growing', async () => {

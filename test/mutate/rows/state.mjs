@@ -216,7 +216,11 @@ export const state = [
   },
   {
     name: 'v86-state/the medium of long ago is saved',
-    breaks: ['adapter/v86-state', 'this.#findMemory();\n        this.#prepared', 'this.#prepared'],
+    breaks: [
+      'adapter/v86-state',
+      'this.#findMemory();\n          this.#prepared',
+      'this.#prepared',
+    ],
     noticed: { [V86]: 'VM-5 another medium' },
   },
 ];
