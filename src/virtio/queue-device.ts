@@ -10,6 +10,7 @@ import {
   QUEUE_F_INDIRECT,
   QUEUE_F_NOTIFY_ON_EMPTY,
 } from '../layout.ts';
+import type { Machine } from '../machine/machine.ts';
 import { VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC, VIRTIO_F_NOTIFY_ON_EMPTY } from '../spec.ts';
 import type { RingConfig } from './data-plane.ts';
 import { VirtioDevice } from './device.ts';
@@ -18,9 +19,48 @@ import type { FeatureWords } from './feature-bits.ts';
 import type { QueueSet } from './queue-set.ts';
 
 export abstract class QueueDevice<Config extends RingConfig> extends VirtioDevice {
+  abstract readonly settings: { readonly id: string | undefined; readonly machine: Machine | null };
+  /** Its name in the tree of devices, for events. */
+  abstract readonly path: string;
   /** What the engine, a driver or a thread threw when a queue broke with BROKEN_ENGINE. */
   brokenCause: unknown;
   protected abstract readonly queueSet: QueueSet<Config>;
+  #closed: Promise<void> | null = null;
+
+  // ---- Life -----------------------------------------------------------------------------------
+
+  /**
+   * Takes the device away with all that is plugged in: waits for what is in flight, touches no
+   * guest memory any more, and gives everything back. Backends stay open. Rejects, and the device
+   * stays, from inside a submit of a driver of its own.
+   */
+  close(): Promise<void> {
+    this.#closed ??= this.#close().catch((error) => {
+      this.#closed = null;
+      throw error;
+    });
+    return this.#closed;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #close(): Promise<void> {
+    this.retire();
+    await this.idle();
+    await this.unrealize();
+    this.deleted(this.settings.id, this.path);
+  }
+
+  /** Undoes what was done, the last first. Nothing is in flight. */
+  protected abstract unrealize(): Promise<void>;
+
+  /** Tells that this, or what was plugged in here, is gone for good. */
+  protected deleted(id: string | undefined, path: string): void {
+    const device = id === undefined ? {} : { device: id };
+    this.settings.machine?.events.emit('DEVICE_DELETED', { ...device, path });
+  }
 
   /** A saved state is for a device that offers the same. */
   abstract override offeredFeatures(): FeatureWords;

@@ -47,7 +47,6 @@ export type { VirtioBlkOptions } from './blk-options.ts';
 export class VirtioBlk extends QueueDevice<QueueConfig> {
   readonly backend: BlockBackend;
   readonly settings: BlkSettings;
-  /** Its name in the tree of devices, for events. */
   readonly path: string;
   readonly #config: BlkConfig;
   readonly #features: FeatureWords;
@@ -58,7 +57,6 @@ export class VirtioBlk extends QueueDevice<QueueConfig> {
   #capacity: number;
   /** What `close` has to undo, in the order in which it was done. */
   readonly #undo = new Undo();
-  #closed: Promise<void> | null = null;
 
   /**
    * Makes a device on `backend`, which stays the caller's; with `iothread` or
@@ -76,7 +74,7 @@ export class VirtioBlk extends QueueDevice<QueueConfig> {
     try {
       await device.queueSet.openThreads();
     } catch (error) {
-      await device.#unrealize();
+      await device.unrealize();
       throw error;
     }
     return device;
@@ -155,36 +153,9 @@ export class VirtioBlk extends QueueDevice<QueueConfig> {
     }
   }
 
-  /** Undoes what was done, the last first. Nothing is in flight. */
-  #unrealize(): Promise<void> {
+  protected override unrealize(): Promise<void> {
     this.#undo.now();
     return this.queueSet.close();
-  }
-
-  /**
-   * Takes the device away: waits for what is in flight, touches no guest memory any more, and
-   * gives everything back. The backend stays open. Rejects, and the device stays, from inside a
-   * submit of its own driver.
-   */
-  close(): Promise<void> {
-    this.#closed ??= this.#close().catch((error) => {
-      this.#closed = null;
-      throw error;
-    });
-    return this.#closed;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close();
-  }
-
-  async #close(): Promise<void> {
-    this.retire();
-    await this.idle();
-    await this.#unrealize();
-    const { id, machine } = this.settings;
-    const device = id === undefined ? {} : { device: id };
-    machine?.events.emit('DEVICE_DELETED', { ...device, path: this.path });
   }
 
   /**

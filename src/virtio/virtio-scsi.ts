@@ -61,7 +61,6 @@ export interface ScsiDriverState {
 
 export class VirtioScsi extends QueueDevice<ScsiQueueConfig> {
   readonly settings: ScsiSettings;
-  /** Its name in the tree of devices, for events. */
   readonly path: string;
   readonly bus: ScsiBus;
   protected readonly queueSet: QueueSet<ScsiQueueConfig>;
@@ -72,7 +71,6 @@ export class VirtioScsi extends QueueDevice<ScsiQueueConfig> {
   readonly #undo = new Undo();
   /** The last of the changes of disks and threads that were asked for: there is one at a time. */
   #changes: Promise<unknown> = Promise.resolve();
-  #closed: Promise<void> | null = null;
 
   /**
    * Makes a host without disks; with `iothread` or `iothread-vq-mapping`, its command queues are
@@ -88,7 +86,7 @@ export class VirtioScsi extends QueueDevice<ScsiQueueConfig> {
     try {
       await device.queueSet.openThreads();
     } catch (error) {
-      await device.#unrealize();
+      await device.unrealize();
       throw error;
     }
     return device;
@@ -175,49 +173,19 @@ export class VirtioScsi extends QueueDevice<ScsiQueueConfig> {
 
   // ---- Life -----------------------------------------------------------------------------------
 
-  /** Undoes what was done, the last first. Nothing is in flight. */
-  async #unrealize(): Promise<void> {
+  protected override async unrealize(): Promise<void> {
+    await this.#change(async () => {
+      for (const unit of this.bus.units) {
+        await this.bus.unplug(unit);
+        this.deleted(unit.config.id ?? undefined, unit.path);
+      }
+    });
     await this.#undo.all();
     try {
       await this.queueSet.close();
     } finally {
       this.bus.close();
     }
-  }
-
-  /**
-   * Takes the device away with all that is plugged in: waits for what is in flight, touches no
-   * guest memory any more, and gives everything back. The backends stay open. Rejects, and the
-   * device stays, from inside a submit of a driver of its own.
-   */
-  close(): Promise<void> {
-    this.#closed ??= this.#close().catch((error) => {
-      this.#closed = null;
-      throw error;
-    });
-    return this.#closed;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close();
-  }
-
-  async #close(): Promise<void> {
-    this.retire();
-    await this.idle();
-    await this.#change(async () => {
-      for (const unit of this.bus.units) {
-        await this.bus.unplug(unit);
-        this.#deleted(unit.config.id ?? undefined, unit.path);
-      }
-    });
-    await this.#unrealize();
-    this.#deleted(this.settings.id, this.path);
-  }
-
-  #deleted(id: string | undefined, path: string): void {
-    const device = id === undefined ? {} : { device: id };
-    this.settings.machine?.events.emit('DEVICE_DELETED', { ...device, path });
   }
 
   #change<T>(step: () => Promise<T>): Promise<T> {
@@ -264,7 +232,7 @@ export class VirtioScsi extends QueueDevice<ScsiQueueConfig> {
     return this.#change(async () => {
       await this.bus.unplug(unit);
       this.#plugged(unit, VIRTIO_SCSI_EVT_RESET_REMOVED);
-      this.#deleted(unit.config.id ?? undefined, unit.path);
+      this.deleted(unit.config.id ?? undefined, unit.path);
     });
   }
 

@@ -153,7 +153,7 @@ export const scsiController = [
   ),
   scsi(
     'scsi/disks are drained while commands are in flight',
-    ['virtio/virtio-scsi', '    this.retire();\n    await this.idle();\n', '    this.retire();\n'],
+    ['virtio/queue-device', '    this.retire();\n    await this.idle();\n', '    this.retire();\n'],
     { [PLANE]: 'DP-10 stop: no commands are taken' },
   ),
   scsi(
