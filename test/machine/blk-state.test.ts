@@ -5,35 +5,17 @@ import { OP_WRITE } from '#src/block/driver';
 import { MemoryDriver } from '#src/block/memory';
 import { BROKEN_AVAIL_IDX, BROKEN_HEADERS, QUEUE_USED_IDX } from '#src/layout';
 import { MachineState } from '#src/machine/machine-state';
-import { StateError } from '#src/machine/state-error';
 import { blkState } from '#src/virtio/blk-state';
 import { ProbeDriver } from '../virtio/probe-driver.ts';
-import { StateRig, type StateRigOptions, type Transport } from './state-rig.ts';
+import { engines, pairs, refusal, transports, twinOf } from './saved-rig.ts';
+import { StateRig, type StateRigOptions } from './state-rig.ts';
 
 const EIO = 5;
 const [IN, OUT] = [0, 1];
 const OK = 0;
 const UNANSWERED = 0xa5;
-const engines = ['js', 'wasm'] as const;
-const transports: Transport[] = ['pci', 'pci msi', 'pci modern', 'mmio', 'mmio legacy', 'none'];
-const pairs = engines.flatMap((from) => engines.map((to) => [from, to] as const));
 
-async function refusal(promise: Promise<unknown>): Promise<StateError> {
-  const error = await promise.then(
-    () => new Error('it was taken'),
-    (error) => error,
-  );
-  if (error instanceof StateError) return error;
-  throw error;
-}
-
-/** Another machine of the same parts, stopped, with the guest's memory. */
-async function twin(rig: StateRig, options: StateRigOptions): Promise<StateRig> {
-  const other = await StateRig.open(options);
-  await other.stop();
-  other.takeGuest(rig);
-  return other;
-}
+const twin = (rig: StateRig, options: StateRigOptions) => twinOf(rig, StateRig.open(options));
 
 /** A machine that an error has stopped: two requests wait, one has not been seen. */
 async function failed(options: StateRigOptions): Promise<StateRig> {

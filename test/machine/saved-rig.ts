@@ -11,6 +11,7 @@ import type { BlockDriver } from '#src/block/driver';
 import type { Core } from '#src/engine/core';
 import { QUEUE_INUSE, QUEUE_LAST_AVAIL } from '#src/layout';
 import { Machine } from '#src/machine/machine';
+import { StateError } from '#src/machine/state-error';
 import type { VirtioBlk } from '#src/virtio/virtio-blk';
 import { VirtioMmio } from '#src/virtio/virtio-mmio';
 import { VirtioPci, type VirtioPciOptions } from '#src/virtio/virtio-pci';
@@ -19,6 +20,18 @@ import { NearThread } from '../virtio/near-thread.ts';
 import { ProbeDriver } from '../virtio/probe-driver.ts';
 
 export type Transport = 'pci' | 'pci msi' | 'pci modern' | 'mmio' | 'mmio legacy' | 'none';
+
+export const transports: readonly Transport[] = [
+  'pci',
+  'pci msi',
+  'pci modern',
+  'mmio',
+  'mmio legacy',
+  'none',
+];
+export const engines = ['js', 'wasm'] as const;
+/** The engine that saves, and the one that loads. */
+export const pairs = engines.flatMap((from) => engines.map((to) => [from, to] as const));
 
 export interface SavedRigOptions {
   readonly engine?: 'js' | 'wasm';
@@ -263,4 +276,22 @@ export abstract class SavedRig {
   get place0(): [lastAvail: number, inUse: number] {
     return [this.queueWord(QUEUE_LAST_AVAIL), this.queueWord(QUEUE_INUSE)];
   }
+}
+
+/** Another machine of the same parts as `rig`: stopped, with the guest's memory. */
+export async function twinOf<R extends SavedRig>(rig: R, opened: Promise<R>): Promise<R> {
+  const other = await opened;
+  await other.stop();
+  other.takeGuest(rig);
+  return other;
+}
+
+/** Why it was refused. Throws if it was not. */
+export async function refusal(promise: Promise<unknown>): Promise<StateError> {
+  const error = await promise.then(
+    () => new Error('it was taken'),
+    (error) => error,
+  );
+  if (error instanceof StateError) return error;
+  throw error;
 }

@@ -5,12 +5,11 @@ import { OP_FLUSH, OP_READ, OP_WRITE } from '#src/block/driver';
 import { MemoryDriver } from '#src/block/memory';
 import { BROKEN_CONFIG, LUN_F_LOCKED, LUN_F_TRAY_OPEN } from '#src/layout';
 import { MachineState } from '#src/machine/machine-state';
-import { StateError } from '#src/machine/state-error';
 import { StateReader } from '#src/machine/state-reader';
 import { StateWriter } from '#src/machine/state-writer';
 import { scsiState } from '#src/virtio/scsi-state';
 import { ProbeDriver } from '../virtio/probe-driver.ts';
-import type { Transport } from './saved-rig.ts';
+import { engines, pairs, refusal, transports, twinOf } from './saved-rig.ts';
 import {
   COMMANDS,
   CONTROL,
@@ -30,27 +29,10 @@ const [ABORTED, COMPLETE, SUCCEEDED, FAILURE] = [2, 0, 10, 9];
 const [ABORT_TASK, QUERY_TASK] = [0, 6];
 const CHECK = [0, 2];
 const MISSED = 0x8000_0000;
-const engines = ['js', 'wasm'] as const;
-const transports: Transport[] = ['pci', 'pci msi', 'pci modern', 'mmio', 'mmio legacy', 'none'];
-const pairs = engines.flatMap((from) => engines.map((to) => [from, to] as const));
 const filled = (byte: number) => new Uint8Array(512).fill(byte);
 
-async function refusal(promise: Promise<unknown>): Promise<StateError> {
-  const error = await promise.then(
-    () => new Error('it was taken'),
-    (error) => error,
-  );
-  if (error instanceof StateError) return error;
-  throw error;
-}
-
-/** Another machine of the same parts, stopped, with the guest's memory. */
-async function twin(rig: ScsiStateRig, options: ScsiStateRigOptions): Promise<ScsiStateRig> {
-  const other = await ScsiStateRig.open(options);
-  await other.stop();
-  other.takeGuest(rig);
-  return other;
-}
+const twin = (rig: ScsiStateRig, options: ScsiStateRigOptions) =>
+  twinOf(rig, ScsiStateRig.open(options));
 
 /** A machine that an error has stopped: two commands wait, one has not been seen. */
 async function failed(options: ScsiStateRigOptions): Promise<ScsiStateRig> {

@@ -11,8 +11,6 @@ import { settled } from '../virtio/blk-bench.ts';
 import { ProbeDriver } from '../virtio/probe-driver.ts';
 import { type Around, openAround, SavedRig, type SavedRigOptions } from './saved-rig.ts';
 
-export type { Transport } from './saved-rig.ts';
-
 export interface StateRigOptions extends SavedRigOptions {
   readonly disk?: BlockDriver | ((core: Core) => BlockDriver);
   readonly backend?: BackendOptions;
