@@ -21,7 +21,7 @@ import {
 import { SECTOR_SIZE } from '../spec.ts';
 import { BackendGate } from './backend-gate.ts';
 import type { BackendOptions } from './backend-options.ts';
-import { checkBlockSize } from './block-size.ts';
+import { logicalBlockSizeOption } from './block-size.ts';
 import type { BlockDriver } from './driver.ts';
 import { GraphError } from './error.ts';
 import type { GraphUser } from './graph.ts';
@@ -201,7 +201,7 @@ export abstract class BackendRoot extends BackendGate implements GraphUser {
 
 function checkRoot(node: BlockNode | null, options: BackendOptions): void {
   const { logicalBlockSize = SECTOR_SIZE, readModifyWrite = false } = options;
-  checkBlockSize(logicalBlockSize, readModifyWrite ? undefined : node?.driver);
+  logicalBlockSizeOption(logicalBlockSize, readModifyWrite ? 1 : (node?.driver.alignment ?? 1));
   if (!node?.owner) return;
   const why = `node '${node.name}' belongs to node '${node.owner.name}'`;
   throw new GraphError('EBUSY', node.owner.name, why);

@@ -1,24 +1,32 @@
-/** What a backend may be told of its logical blocks. */
+/**
+ * Sizes of blocks that a disk shows: powers of two, in bytes. What is wrong throws an `OptionError`
+ * that names the option, its value and what is allowed. QEMU: `blkconf_blocksizes`.
+ */
 
 import { SECTOR_SIZE } from '../spec.ts';
-import type { BlockDriver } from './driver.ts';
 import { OptionError } from './error.ts';
 
 /** QEMU: MAX_BLOCK_SIZE. */
 const BLOCK_SIZE_MAX = 2_097_152;
 
-/**
- * Throws an OptionError unless `size` bytes can be the smallest request to a disk of `driver`, if
- * there is one.
- */
-export function checkBlockSize(size: number, driver?: BlockDriver): void {
-  const alignment = driver?.alignment ?? 1;
-  const log = Math.log2(size);
-  if (!Number.isInteger(log) || size < SECTOR_SIZE || size > BLOCK_SIZE_MAX) {
-    const allowed = `powers of two from ${SECTOR_SIZE} to ${BLOCK_SIZE_MAX}`;
-    throw new OptionError('logical_block_size', size, allowed);
-  }
-  if (alignment <= size) return;
+/** The smallest request, for a disk that is read and written in blocks of `alignment` bytes. */
+export function logicalBlockSizeOption(size: number, alignment: number): number {
+  checkBlockSize('logical_block_size', size);
+  if (size >= alignment) return size;
   const allowed = `at least ${alignment}: the disk is read and written in blocks of that size`;
   throw new OptionError('logical_block_size', size, allowed);
+}
+
+/** What a guest is told of the medium's own blocks, of a disk with blocks of `logical` bytes. */
+export function physicalBlockSizeOption(size: number, logical: number): number {
+  checkBlockSize('physical_block_size', size);
+  if (size >= logical) return size;
+  const allowed = `at least logical_block_size, which is ${logical}`;
+  throw new OptionError('physical_block_size', size, allowed);
+}
+
+function checkBlockSize(option: string, size: number): void {
+  const powerOfTwo = Number.isSafeInteger(size) && Number.isInteger(Math.log2(size));
+  if (powerOfTwo && size >= SECTOR_SIZE && size <= BLOCK_SIZE_MAX) return;
+  throw new OptionError(option, size, `powers of two from ${SECTOR_SIZE} to ${BLOCK_SIZE_MAX}`);
 }

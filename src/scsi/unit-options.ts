@@ -5,10 +5,10 @@
  */
 
 import type { BlockBackend } from '../block/backend.ts';
+import { logicalBlockSizeOption, physicalBlockSizeOption } from '../block/block-size.ts';
 import { OptionError } from '../block/error.ts';
 import type { Core } from '../engine/core.ts';
 import { BACKEND_F_NO_MEDIUM, BACKEND_FLAGS } from '../layout.ts';
-import { SECTOR_SIZE } from '../spec.ts';
 
 export type ScsiUnitType = 'hd' | 'cd';
 
@@ -87,8 +87,6 @@ export const LUN_MAX = 16_383;
 const SERIAL_MAX = 36;
 const SERIAL_IN_DEVICE_ID = 20;
 const DEVICE_ID_MAX = 247;
-/** QEMU: MAX_BLOCK_SIZE. */
-const BLOCK_SIZE_MAX = 2 * 1024 * 1024;
 const DISCARD_GRANULARITY = 4096;
 
 const NAMES: readonly (keyof ScsiUnitOptions)[] = [
@@ -123,7 +121,8 @@ export function readScsiUnitOptions(
   integer(options, 'channel', 0, 0, 0);
   const serial = text(options, 'serial', '', SERIAL_MAX);
   const id = serial.slice(0, SERIAL_IN_DEVICE_ID) || asciiOf(backend.name);
-  const logicalBlockSize = logicalBlockSizeOption(type, backend, options);
+  const logical = logicalBlockSize(type, backend, options);
+  const { physical_block_size: physical = logical } = options;
   return {
     type,
     id: idOption(options.id),
@@ -137,9 +136,9 @@ export function readScsiUnitOptions(
     product: text(options, 'product', type === 'hd' ? 'QEMU HARDDISK' : 'QEMU CD-ROM', 16),
     version: text(options, 'ver', '2.5+', 4),
     deviceId: text(options, 'device_id', id, DEVICE_ID_MAX),
-    logicalBlockSize,
-    physicalBlockSize: physicalBlockSizeOption(options, logicalBlockSize),
-    discardGranularity: discardOption(options, logicalBlockSize),
+    logicalBlockSize: logical,
+    physicalBlockSize: physicalBlockSizeOption(physical, logical),
+    discardGranularity: discardOption(options, logical),
     rotationRate: integer(options, 'rotation_rate', 0, 0, 0xffff),
     removable: removableOption(type, options.removable),
   };
@@ -222,33 +221,17 @@ function worldWideName(
   return [Number(number >> 32n), Number(number & 0xffff_ffffn)];
 }
 
-function logicalBlockSizeOption(
+function logicalBlockSize(
   type: ScsiUnitType,
   backend: BlockBackend,
   options: ScsiUnitOptions,
 ): number {
   const fallback = type === 'cd' ? CD_BLOCK_SIZE : backend.logicalBlockSize;
-  const size = blockSize('logical_block_size', options.logical_block_size ?? fallback);
+  const size = options.logical_block_size ?? fallback;
   if (type === 'cd' && size !== CD_BLOCK_SIZE) {
     throw new OptionError('logical_block_size', size, `${CD_BLOCK_SIZE}: it is a CD`);
   }
-  const { alignment } = backend;
-  if (size >= alignment) return size;
-  const allowed = `at least ${alignment}: the disk is read and written in blocks of that size`;
-  throw new OptionError('logical_block_size', size, allowed);
-}
-
-function physicalBlockSizeOption(options: ScsiUnitOptions, logical: number): number {
-  const physical = blockSize('physical_block_size', options.physical_block_size ?? logical);
-  if (physical >= logical) return physical;
-  const allowed = `at least logical_block_size, which is ${logical}`;
-  throw new OptionError('physical_block_size', physical, allowed);
-}
-
-function blockSize(option: string, size: number): number {
-  const powerOfTwo = Number.isSafeInteger(size) && Number.isInteger(Math.log2(size));
-  if (powerOfTwo && size >= SECTOR_SIZE && size <= BLOCK_SIZE_MAX) return size;
-  throw new OptionError(option, size, `powers of two from ${SECTOR_SIZE} to ${BLOCK_SIZE_MAX}`);
+  return logicalBlockSizeOption(size, backend.alignment);
 }
 
 function discardOption(options: ScsiUnitOptions, logical: number): number {

@@ -5,11 +5,12 @@
  */
 
 import type { BlockBackend } from '../block/backend.ts';
+import { logicalBlockSizeOption, physicalBlockSizeOption } from '../block/block-size.ts';
 import { OptionError } from '../block/error.ts';
 import type { Core } from '../engine/core.ts';
 import { BACKEND_BLOCK_SECTORS, BACKEND_F_NO_MEDIUM, BACKEND_FLAGS } from '../layout.ts';
 import type { Machine } from '../machine/machine.ts';
-import { SECTOR_SHIFT, SECTOR_SIZE, VIRTQUEUE_MAX_SIZE } from '../spec.ts';
+import { SECTOR_SHIFT, VIRTQUEUE_MAX_SIZE } from '../spec.ts';
 import type { QueueSettings } from './data-plane.ts';
 import type { GuestWriteListener } from './guest-write.ts';
 import {
@@ -19,7 +20,6 @@ import {
   flag,
   idOption,
   integer,
-  isPowerOfTwo,
   listener,
   queueSizeOption,
   queuesOption,
@@ -119,8 +119,6 @@ export interface BlkSettings extends QueueSettings {
   readonly legacyEndian: 'little' | 'big';
 }
 
-/** Largest block size (QEMU: MAX_BLOCK_SIZE). */
-const BLOCK_SIZE_MAX = 2 * 1024 * 1024;
 /** A chain has 1024 segments at most: header and status go off. */
 const SEG_MAX_LIMIT = VIRTQUEUE_MAX_SIZE - 2;
 
@@ -160,7 +158,9 @@ export function readBlkOptions(
   checkDrive(core, backend);
   checkNames(options, NAMES);
   const queueSize = queueSizeOption('queue-size', options['queue-size'] ?? 256);
-  const logicalBlockSize = logicalBlockSizeOption(core, backend, options);
+  const { logical_block_size: logical = ownBlockSize(core, backend) } = options;
+  const logicalBlockSize = logicalBlockSizeOption(logical, backend.alignment);
+  const { physical_block_size: physical = logicalBlockSize } = options;
   const { 'num-queues': queues = 1, vcpus = 1 } = options;
   const numQueues = queuesOption('num-queues', queues, vcpus);
   const threads = threadsOption(options, numQueues);
@@ -181,7 +181,7 @@ export function readBlkOptions(
     maxWriteZeroesSectors: sectorLimit(options, 'max-write-zeroes-sectors', logicalBlockSize),
     requestMerging: flag(options, 'request-merging'),
     logicalBlockSize,
-    physicalBlockSize: physicalBlockSizeOption(options, logicalBlockSize),
+    physicalBlockSize: physicalBlockSizeOption(physical, logicalBlockSize),
     minIoSize: ioSize('min_io_size', options.min_io_size ?? 0, logicalBlockSize, 0xffff),
     optIoSize: ioSize('opt_io_size', options.opt_io_size ?? 0, logicalBlockSize, 0xffffffff),
     kick: choice('kick', options.kick ?? 'sync', ['sync', 'poll']),
@@ -227,32 +227,10 @@ export function threadsForMapping(
   return threadsOption(onGuestWrite ? { ...options, onGuestWrite } : options, numQueues);
 }
 
-function logicalBlockSizeOption(
-  core: Core,
-  backend: BlockBackend,
-  options: VirtioBlkOptions,
-): number {
+/** Bytes. */
+function ownBlockSize(core: Core, backend: BlockBackend): number {
   const sectors = core.u32[(backend.address + BACKEND_BLOCK_SECTORS) >>> 2]!;
-  const own = Math.max(1, sectors) << SECTOR_SHIFT;
-  const size = blockSize('logical_block_size', options.logical_block_size ?? own);
-  const { alignment } = backend;
-  if (size >= alignment) return size;
-  const allowed = `at least ${alignment}: the disk is read and written in blocks of that size`;
-  throw new OptionError('logical_block_size', size, allowed);
-}
-
-function physicalBlockSizeOption(options: VirtioBlkOptions, logical: number): number {
-  const physical = blockSize('physical_block_size', options.physical_block_size ?? logical);
-  if (physical >= logical) return physical;
-  const allowed = `at least logical_block_size, which is ${logical}`;
-  throw new OptionError('physical_block_size', physical, allowed);
-}
-
-function blockSize(option: string, size: number): number {
-  if (!isPowerOfTwo(size) || size < SECTOR_SIZE || size > BLOCK_SIZE_MAX) {
-    throw new OptionError(option, size, `powers of two from ${SECTOR_SIZE} to ${BLOCK_SIZE_MAX}`);
-  }
-  return size;
+  return Math.max(1, sectors) << SECTOR_SHIFT;
 }
 
 /** A hint in bytes that the driver is told in logical blocks, at most `max` of them. */
