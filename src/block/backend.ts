@@ -58,6 +58,8 @@ export class BlockBackend extends BackendRoot implements LaneSetOwner {
   #host: { lane: BackendLane; io: HostIo } | null = null;
   readonly #flushing = new Set<Promise<void>>();
   #closed: Promise<void> | null = null;
+  /** `close` has got so far that nothing more is asked of the disk. */
+  #ending = false;
 
   /**
    * Opens a disk by name, or takes an open one, which belongs to the backend from then on. Throws
@@ -268,10 +270,12 @@ export class BlockBackend extends BackendRoot implements LaneSetOwner {
 
   /** Makes durable what has been written. Rejects with a BlockError. */
   async flush(): Promise<void> {
+    if (this.#ending) throw new Error('the backend is closed');
     if (this.word(BACKEND_FLAGS) & BACKEND_F_NO_MEDIUM) return;
     if (this.#host) return this.#host.io.flush();
-    // Not for good: a disk that threads serve need not share it with this one.
-    const lane = this.openLane(this.context);
+    // Not for good: a disk that threads serve need not share it with this one. One that is to be
+    // closed may have to wait for its turn, and is flushed meanwhile if the machine stops.
+    const lane = this.lanes.open(this.context);
     const flushing: Promise<void> = new HostIo(lane).flush().finally(() => {
       this.#flushing.delete(flushing); // as long in it as the lane is open: `close` counts both
       lane.close();
@@ -295,7 +299,8 @@ export class BlockBackend extends BackendRoot implements LaneSetOwner {
 
   /**
    * Waits for what is in flight and closes the disk. All lanes are closed by then, but for those of
-   * flushes: a machine that stops may be at it.
+   * flushes: a machine that stops may be at it. The host's own requests come to their end first, so
+   * a drained section that one of them waits for has to be over some day.
    */
   async close(): Promise<void> {
     const others = this.lanes.size - (this.#host ? 1 : 0) - this.#flushing.size;
@@ -306,7 +311,8 @@ export class BlockBackend extends BackendRoot implements LaneSetOwner {
 
   async #close(): Promise<void> {
     this.#leaveMachine();
-    await Promise.allSettled(this.#flushing); // they need an open gate
+    this.#ending = true;
+    await Promise.allSettled([...this.#flushing, this.#host?.io.end()]); // they need an open gate
     this.drainedBegin();
     await this.idle();
     this.setDevOps(null);

@@ -24,9 +24,15 @@ export interface HostIoOptions {
   signal?: AbortSignal;
 }
 
-/** Offsets and lengths are bytes. Every method rejects with a BlockError. */
+/**
+ * Offsets and lengths are bytes. Every method rejects with a BlockError, or, once the backend is
+ * being closed, with an Error that says so.
+ */
 export class HostIo {
   readonly #lane: BackendLane;
+  /** Asked for, and not ended. */
+  readonly #asked = new Set<Promise<void>>();
+  #ended = false;
 
   constructor(lane: BackendLane) {
     this.#lane = lane;
@@ -62,7 +68,24 @@ export class HostIo {
     return this.#perform({ op: OP_WRITE_ZEROES, offset, length, flags }, options);
   }
 
-  #perform(wanted: Wanted, { signal }: HostIoOptions = {}): Promise<void> {
+  /** For the backend that closes: refuses new requests; resolves when all others have ended. */
+  async end(): Promise<void> {
+    this.#ended = true;
+    await Promise.allSettled(this.#asked);
+  }
+
+  async #perform(wanted: Wanted, options?: HostIoOptions): Promise<void> {
+    if (this.#ended) throw new Error('the backend is closed');
+    const asked = this.#submit(wanted, options);
+    this.#asked.add(asked);
+    try {
+      await asked;
+    } finally {
+      this.#asked.delete(asked);
+    }
+  }
+
+  #submit(wanted: Wanted, { signal }: HostIoOptions = {}): Promise<void> {
     const lane = this.#lane;
     const request = fill(lane.request(), wanted);
     return new Promise((resolve, reject) => {

@@ -4,6 +4,7 @@ import { AioContext } from '#src/aio/context';
 import { BlockBackend } from '#src/block/backend';
 import { OP_FLUSH, OP_READ, PENDING } from '#src/block/driver';
 import { BlockError, OptionError } from '#src/block/error';
+import { exclusive } from '#src/block/exclusive';
 import { MemoryDriver } from '#src/block/memory';
 import {
   BACKEND_BLOCK_SECTORS,
@@ -323,6 +324,49 @@ describe('closing', () => {
     expect(driver.closed).toBe(true);
     context.close();
     expect(core.allocatedBytes).toBe(before);
+  });
+
+  it.each(['flush', 'read'] as const)(
+    'VM-1 a request of the host that waits at a closed gate ends before close does: %s',
+    async (kind) => {
+      const before = core.allocatedBytes;
+      const { context, backend, driver, lane } = setup(new ScriptDriver('inline'));
+      lane.close();
+      const { io } = backend;
+      const read = () => io.read(0, new Uint8Array(512));
+      await read();
+      backend.drainedBegin();
+      const asked = kind === 'flush' ? backend.flush() : read();
+      const closing = backend.close();
+      expect(await settled(Promise.race([asked, closing]))).toBe(false);
+      backend.drainedEnd();
+      for (const late of [read(), io.flush(), backend.flush()]) {
+        await expect(late).rejects.toThrow('the backend is closed');
+      }
+      expect(await settled(closing)).toBe(false);
+      context.poll();
+      await Promise.all([asked, closing]);
+      expect(driver.asked.map(({ op }) => op)).toEqual([
+        OP_READ,
+        kind === 'flush' ? OP_FLUSH : OP_READ,
+      ]);
+      context.close();
+      expect(core.allocatedBytes).toBe(before);
+    },
+  );
+
+  it('VM-1 a disk that waits for its turn to be closed is flushed with its machine', async () => {
+    const { context, backend, driver, lane } = setup(new ScriptDriver('inline'));
+    lane.close();
+    let over = () => {};
+    const change = exclusive(core, () => new Promise<void>((resolve) => (over = resolve)));
+    const closing = backend.close();
+    await backend.flush();
+    expect(driver.asked).toHaveLength(1);
+    over();
+    await Promise.all([change, closing]);
+    await expect(backend.flush()).rejects.toThrow('the backend is closed');
+    context.close();
   });
 
   it('a lane that is open refuses close at every moment of a flush', async () => {

@@ -187,6 +187,20 @@ export const machine = [
     noticed: { [DEVICE]: 'VM-3 what was taken before the stop is answered before STOP is over' },
   },
   {
+    name: 'machine/a disk that is closed forgets a flush that waits for it',
+    breaks: ['block/backend', '[...this.#flushing, this.#host?.io.end()]', 'this.#flushing'],
+    noticed: { ['block/backend.test.ts']: 'VM-1 a request of the host that waits at a closed gate' },
+  },
+  {
+    name: 'machine/a disk that is to be closed refuses to be flushed',
+    breaks: [
+      'block/backend',
+      'const lane = this.lanes.open(this.context);',
+      'const lane = this.openLane(this.context);',
+    ],
+    noticed: { ['block/backend.test.ts']: 'VM-1 a disk that waits for its turn to be closed' },
+  },
+  {
     name: 'machine/iostatus is that of the last error',
     breaks: ['block/backend-errors', "if (this.#status === 'ok') this.#status", 'this.#status'],
     noticed: { [ERRORS]: 'BB-20 iostatus is that of the first error, and ok again after cont' },
