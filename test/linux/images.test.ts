@@ -2,8 +2,10 @@ import { createHash } from 'node:crypto';
 import {
   chmodSync,
   cpSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   writeFileSync,
@@ -12,7 +14,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Apt } from '#src/cli/linux/debian';
-import { cacheFolder, fetchGuestFiles } from '#src/cli/linux/images';
+import { cacheFolder, fetchGuestFiles, linuxImages } from '#src/cli/linux/images';
+import { flatKernel, payloadOf } from '#src/cli/linux/kernel-image';
 import { describeOn, findMachine } from './available.ts';
 
 let folder: string;
@@ -106,5 +109,75 @@ describeOn(machine, 'filled cache', () => {
     expect(await fetchGuestFiles()).toBe(join(copy, 'guest'));
     writeFileSync(join(copy, 'guest/crc16.ko'), 'damaged');
     await expect(fetchGuestFiles()).rejects.toThrow('no apt-get');
+  });
+
+  /** A copy of the cache in which the kernel is as Debian packs it. */
+  const copyOfCache = (): string => {
+    const guest = join(folder, 'cache/guest');
+    cpSync(join(cacheFolder(), 'guest'), guest, { recursive: true });
+    rmSync(join(guest, 'vmlinux'), { force: true });
+    vi.stubEnv('VBLK_CACHE', join(folder, 'cache'));
+    return guest;
+  };
+  const kernelAndLog = async () => {
+    const log: string[] = [];
+    const { kernel } = await linuxImages((line) => log.push(line));
+    return { kernel: Buffer.from(kernel), log };
+  };
+
+  it.runIf(existsSync('/usr/bin/xz'))('has the kernel unpacked once', async () => {
+    const guest = copyOfCache();
+    const packed = readFileSync(join(guest, 'vmlinuz'));
+    const first = await kernelAndLog();
+    vi.stubEnv('PATH', folder);
+    const second = await kernelAndLog();
+    const unpacked = readFileSync(join(guest, 'vmlinux'));
+    expect(unpacked).toHaveLength(payloadOf(packed).unpackedBytes);
+    for (const { kernel, log } of [first, second]) {
+      expect(log).toEqual([]);
+      expect(kernel.equals(flatKernel(packed, unpacked))).toBe(true);
+    }
+    expect(readdirSync(join(folder, 'cache'))).toEqual(['guest']);
+  });
+
+  it.runIf(existsSync('/usr/bin/xz'))('unpacks for itself where it cannot keep it', async () => {
+    const guest = copyOfCache();
+    mkdirSync(join(folder, `cache/lock.${process.pid}`)); // nobody gets the lock
+    const packed = readFileSync(join(guest, 'vmlinuz'));
+    const { kernel, log } = await kernelAndLog();
+    expect(log).toEqual([expect.stringMatching(/^the unpacked kernel is not kept: EISDIR/)]);
+    expect(kernel.length).toBeGreaterThan(packed.length);
+    expect(readdirSync(guest)).not.toContain('vmlinux');
+  });
+
+  it('has the kernel as it came where there is no xz, and says so', async () => {
+    const guest = copyOfCache();
+    const packed = readFileSync(join(guest, 'vmlinuz'));
+    vi.stubEnv('PATH', folder);
+    const { kernel, log } = await kernelAndLog();
+    expect(log).toEqual(['no xz on this machine: the kernel unpacks itself, at each boot']);
+    expect(kernel.equals(packed)).toBe(true);
+  });
+
+  it('has the kernel as it came if another program has packed it, and says so', async () => {
+    const guest = copyOfCache();
+    const packed = readFileSync(join(guest, 'vmlinuz'));
+    payloadOf(packed).data[0]! ^= 1;
+    writeFileSync(join(guest, 'vmlinuz'), packed);
+    const manifest = JSON.parse(readFileSync(join(guest, 'manifest.json'), 'utf8'));
+    manifest.files.vmlinuz = createHash('sha256').update(packed).digest('hex');
+    writeFileSync(join(guest, 'manifest.json'), JSON.stringify(manifest));
+    const { kernel, log } = await kernelAndLog();
+    expect(log[0]).toMatch(/^the kernel is not packed with xz: /);
+    expect(kernel.equals(packed)).toBe(true);
+  });
+
+  it('refuses a kernel that does not unpack to its size, or not at all', async () => {
+    const guest = copyOfCache();
+    fakeCommand('xz', 'cat >/dev/null; echo short');
+    await expect(linuxImages()).rejects.toThrow('the kernel unpacks to 6 bytes, not to ');
+    fakeCommand('xz', 'echo "xz: corrupt" >&2; exit 1');
+    await expect(linuxImages()).rejects.toThrow('xz cannot unpack the kernel:\nxz: corrupt');
+    expect(existsSync(join(guest, 'vmlinux'))).toBe(false);
   });
 });

@@ -19,6 +19,8 @@ export interface PackageFile {
   readonly sha256: string;
 }
 
+const XZ_MAX_BYTES = 256 << 20;
+
 interface IndexedFile {
   readonly fileName: string;
   readonly sha256: string;
@@ -101,6 +103,20 @@ export class Apt {
 export async function unpack(file: PackageFile, folder: string): Promise<void> {
   const { status, stderr } = await run('dpkg-deb', ['-x', file.path, folder]);
   if (status !== 0) throw new Error(`dpkg-deb cannot unpack ${file.path}:\n${stderr.trim()}`);
+}
+
+/** What an xz stream holds; undefined if this machine has no xz command. */
+export function unpackXz(stream: Uint8Array): Promise<Uint8Array | undefined> {
+  return new Promise((resolve, reject) => {
+    const options = { encoding: 'buffer', maxBuffer: XZ_MAX_BYTES } as const;
+    const child = execFile('xz', ['-dc'], options, (error, stdout, stderr) => {
+      if (!error) resolve(stdout);
+      else if (error.code === 'ENOENT') resolve(undefined);
+      else reject(new Error(`xz cannot unpack the kernel:\n${stderr}`, { cause: error }));
+    });
+    child.stdin!.on('error', () => {}); // xz has ended early, which the callback hears about
+    child.stdin!.end(stream);
+  });
 }
 
 /** Throws a MissingError that names the commands of `names` which are not on this machine. */

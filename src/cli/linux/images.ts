@@ -22,16 +22,23 @@ import { createRequire } from 'node:module';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 
-import { Apt, MissingError, requireCommands, sha256OfFile, unpack } from './debian.ts';
+import { Apt, MissingError, requireCommands, sha256OfFile, unpack, unpackXz } from './debian.ts';
 import type { GuestImages, V86Constructor } from './guest.ts';
-import { buildInitramfs } from './initramfs.ts';
+import { buildInitramfs, type ModuleGroup } from './initramfs.ts';
+import { flatKernel, payloadOf } from './kernel-image.ts';
 
-/** Modules of Debian's kernel in load order: each comes after those that it needs. */
-const MODULES = [
-  'virtio_ring virtio_pci_modern_dev virtio_pci_legacy_dev virtio virtio_pci virtio_blk',
-  'scsi_common scsi_mod crct10dif_common crc_t10dif crc64 crc64_rocksoft t10_pi sd_mod',
-  'cdrom sr_mod virtio_scsi libata ata_piix crc32c_generic jbd2 mbcache crc16 ext4',
-].flatMap((names) => names.split(' '));
+/** Modules of Debian's kernel by group, in load order: each comes after those that it needs. */
+const GROUPS: Record<ModuleGroup, string> = {
+  virtio: 'virtio_ring virtio_pci_modern_dev virtio_pci_legacy_dev virtio virtio_pci virtio_blk',
+  scsi:
+    'scsi_common scsi_mod crct10dif_common crc_t10dif crc64 crc64_rocksoft t10_pi sd_mod ' +
+    'cdrom sr_mod virtio_scsi',
+  ata: 'libata ata_piix',
+  ext4: 'crc32c_generic jbd2 mbcache crc16 ext4',
+};
+const MODULES = Object.entries(GROUPS).flatMap(([group, names]) =>
+  names.split(' ').map((name) => ({ group: group as ModuleGroup, name })),
+);
 
 /** Names in the cache of the files that are not modules, and where the packages have them. */
 const FILES: Record<string, RegExp> = {
@@ -40,6 +47,9 @@ const FILES: Record<string, RegExp> = {
   'bios-256k.bin': /^usr\/share\/seabios\/bios-256k\.bin$/,
   'vgabios-stdvga.bin': /^usr\/share\/seabios\/vgabios-stdvga\.bin$/,
 };
+
+/** The kernel, unpacked: made of vmlinuz when it is first wanted. */
+const UNPACKED_KERNEL = 'vmlinux';
 
 const MANIFEST = 'manifest.json';
 
@@ -66,7 +76,8 @@ export async function linuxImages(
 ): Promise<Required<GuestImages>> {
   const folder = await fetchGuestFiles(log);
   const file = async (name: string) => exactBuffer(await readFile(join(folder, name)));
-  const modules = MODULES.map(async (name) => ({
+  const modules = MODULES.map(async ({ group, name }) => ({
+    group,
     name: `${name}.ko`,
     data: new Uint8Array(await file(`${name}.ko`)),
   }));
@@ -78,9 +89,55 @@ export async function linuxImages(
     wasm: exactBuffer(await readFile(v86Path('v86.wasm'))),
     bios: await file('bios-256k.bin'),
     vgaBios: await file('vgabios-stdvga.bin'),
-    kernel: await file('vmlinuz'),
+    kernel: await kernelIn(folder, log),
     initrd: initrd.buffer,
   };
+}
+
+/** The kernel as an image that starts at once; one that unpacks itself if that is not possible. */
+async function kernelIn(guest: string, log: (line: string) => void): Promise<ArrayBuffer> {
+  const bzImage = await readFile(join(guest, 'vmlinuz'));
+  if (await isRecorded(guest, [UNPACKED_KERNEL])) {
+    return flatKernel(bzImage, await readFile(join(guest, UNPACKED_KERNEL))).buffer;
+  }
+  const elf = await unpackKernel(bzImage);
+  if (typeof elf === 'string') {
+    log(`${elf}: the kernel unpacks itself, at each boot`);
+    return exactBuffer(bzImage);
+  }
+  const kept = withLock(join(guest, '../lock'), () => record(guest, UNPACKED_KERNEL, elf));
+  await kept.catch((error) => log(`the unpacked kernel is not kept: ${(error as Error).message}`));
+  return flatKernel(bzImage, elf).buffer;
+}
+
+const XZ_MAGIC = '\xfd7zXZ\0';
+
+/** What a bzImage holds packed, or why it cannot be unpacked here. */
+async function unpackKernel(bzImage: Uint8Array): Promise<Uint8Array | string> {
+  const { data, unpackedBytes } = payloadOf(bzImage);
+  const magic = String.fromCharCode(...data.subarray(0, XZ_MAGIC.length));
+  if (magic !== XZ_MAGIC) return 'the kernel is not packed with xz';
+  const unpacked = await unpackXz(data);
+  if (!unpacked) return 'no xz on this machine';
+  if (unpacked.length !== unpackedBytes) {
+    throw new Error(`the kernel unpacks to ${unpacked.length} bytes, not to ${unpackedBytes}`);
+  }
+  return unpacked;
+}
+
+/** Adds a file to those in the manifest. The caller holds the lock. */
+async function record(guest: string, name: string, data: Uint8Array): Promise<void> {
+  const scratch = await mkdtemp(join(guest, '../unpacking-'));
+  try {
+    await writeFile(join(scratch, name), data);
+    await rename(join(scratch, name), join(guest, name));
+    const manifest = JSON.parse(await readFile(join(guest, MANIFEST), 'utf8')) as Manifest;
+    const files = { ...manifest.files, [name]: (await sha256OfFile(join(guest, name)))! };
+    await writeFile(join(scratch, MANIFEST), manifestText({ ...manifest, files }));
+    await rename(join(scratch, MANIFEST), join(guest, MANIFEST));
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
+  }
 }
 
 /** v86 itself, from the packages installed beside us. */
@@ -144,7 +201,7 @@ async function fill(cache: string, guest: string, log: (line: string) => void): 
 /** Copies the files that the guest needs from the unpacked packages, and lists them. */
 async function collect(root: string, made: string, packages: string[]): Promise<void> {
   const wanted = { ...FILES };
-  for (const name of MODULES) {
+  for (const { name } of MODULES) {
     wanted[`${name}.ko`] = new RegExp(`/kernel/.*/${name.replaceAll('_', '[-_]')}\\.ko$`);
   }
   await mkdir(made);
@@ -157,15 +214,24 @@ async function collect(root: string, made: string, packages: string[]): Promise<
     files[name] = (await sha256OfFile(join(made, name)))!;
   }
   const manifest: Manifest = { version: 1, packages, files };
-  await writeFile(join(made, MANIFEST), `${JSON.stringify(manifest, null, 2)}\n`);
+  await writeFile(join(made, MANIFEST), manifestText(manifest));
 }
 
-/** Are all files that we want there, with the contents that were recorded? */
-async function isWhole(guest: string): Promise<boolean> {
+function manifestText(manifest: Manifest): string {
+  return `${JSON.stringify(manifest, null, 2)}\n`;
+}
+
+/** Are all files that we want there? */
+function isWhole(guest: string): Promise<boolean> {
+  return isRecorded(guest, [...Object.keys(FILES), ...MODULES.map(({ name }) => `${name}.ko`)]);
+}
+
+/** Are the files of `names` there, with the contents that were recorded? */
+async function isRecorded(guest: string, names: readonly string[]): Promise<boolean> {
   const text = await readFile(join(guest, MANIFEST), 'utf8').catch(() => undefined);
   if (text === undefined) return false;
   const { files } = JSON.parse(text) as Manifest;
-  for (const name of [...Object.keys(FILES), ...MODULES.map((module) => `${module}.ko`)]) {
+  for (const name of names) {
     const recorded = files[name];
     if (!recorded || (await sha256OfFile(join(guest, name))) !== recorded) return false;
   }
