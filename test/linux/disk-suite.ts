@@ -21,7 +21,9 @@ import {
 import type { EngineKind } from '#src/engine/engine';
 import type { Machine } from './available.ts';
 
-const DISK_BYTES = 12 << 20;
+const DISK_BYTES = 6 << 20;
+/** Of 1 MiB each, in the file system on the disk. */
+const FILES = 4;
 const FILE_BYTES = 4 << 20;
 const STEP_TIMEOUT_MS = 120_000;
 
@@ -117,7 +119,7 @@ function barSuite(
     const { guest: up, mine } = booted();
     guest = up;
     ({ disks, file, names } = mine);
-    scene = deviceScene(guest, disks, [names[0], names[1]]);
+    scene = { ...deviceScene(guest, disks, [names[0], names[1]]), files: FILES };
   });
 
   // What a step says is for people; it throws if anything is wrong.

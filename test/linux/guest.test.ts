@@ -33,6 +33,13 @@ describeOn(machine, 'Linux on an IDE disk', ({ images, V86 }) => {
     expect(await guest.ask('echo $((6 * 7))')).toBe('42');
   });
 
+  it('loads a group of modules once, and says which it has not', async () => {
+    expect(await guest.ask('load ext4; load ext4; grep -c ext4 /proc/filesystems')).toBe('1');
+    const { status, output } = await guest.run('load none');
+    expect(status).toBe(1);
+    expect(output).toContain('guest: /lib/modules/none/*.ko does not load');
+  });
+
   it('says which command took too long', async () => {
     await expect(guest.run('sleep 1', 100)).rejects.toThrow(/within 100 ms/);
     await guest.waitFor(/guest: done \d+ 0\n$/, 10_000);

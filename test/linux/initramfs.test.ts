@@ -69,12 +69,26 @@ describe('initramfs', () => {
     expect(() => withoutSignature(truncated)).toThrow('longer than the module');
   });
 
-  it('numbers the modules in load order', () => {
-    const modules = ['zlib.ko', 'alpha.ko'].map((name) => ({ name, data: Buffer.from(name) }));
+  it('numbers the modules in load order, group by group', () => {
+    const groups = { 'zlib.ko': 'virtio', 'alpha.ko': 'virtio', 'beta.ko': 'ext4' } as const;
+    const modules = Object.entries(groups).map(([name, group]) => {
+      return { name, group, data: Buffer.from(name) };
+    });
     const members = unpackCpio(buildInitramfs({ busybox: Buffer.from('box'), modules }));
-    const names = [...members.keys()].filter((name) => name.endsWith('.ko')).sort();
-    expect(names).toEqual(['lib/modules/00-zlib.ko', 'lib/modules/01-alpha.ko']);
+    const names = [...members.keys()].filter((name) => name.startsWith('lib/modules/')).sort();
+    expect(names).toEqual([
+      'lib/modules/ext4',
+      'lib/modules/ext4/02-beta.ko',
+      'lib/modules/virtio',
+      'lib/modules/virtio/00-zlib.ko',
+      'lib/modules/virtio/01-alpha.ko',
+    ]);
+    expect(members.get('lib/modules/ext4')?.mode).toBe('40755');
     expect(members.get('bin/busybox')).toMatchObject({ mode: '100755', data: 'box' });
-    expect(members.get('init')?.data).toMatch(/^#!\/bin\/busybox sh\n/);
+    for (const script of ['init', 'bin/load']) {
+      const member = members.get(script);
+      expect(member).toMatchObject({ mode: '100755' });
+      expect(member?.data).toMatch(/^#!\/bin\/busybox sh\n/);
+    }
   });
 });

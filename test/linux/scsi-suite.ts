@@ -10,7 +10,9 @@ import { FILE_SYSTEM_STEPS, type Step } from '#src/cli/linux/steps';
 import type { EngineKind } from '#src/engine/engine';
 import type { Machine } from './available.ts';
 
-const DISK_BYTES = 12 << 20;
+const DISK_BYTES = 6 << 20;
+/** Of 1 MiB each, in the file system on the disk. */
+const FILES = 4;
 const BOOT_TIMEOUT_MS = 240_000;
 const STEP_TIMEOUT_MS = 240_000;
 
@@ -54,7 +56,7 @@ export function scsiSuite(
 
     beforeAll(async () => {
       disks = all[index] as ScsiDisks;
-      scene = await scsiScene(guest, disks);
+      scene = { ...(await scsiScene(guest, disks)), files: FILES };
     }, BOOT_TIMEOUT_MS);
 
     // What a step says is for people; it throws if anything is wrong.

@@ -17,7 +17,7 @@ interface StatefulEmulator extends V86Emulator {
   restore_state(state: ArrayBuffer): Promise<void>;
 }
 
-const DISK_BYTES = 2 << 20;
+const DISK_BYTES = 512 << 10;
 const NAMES = ['vda', 'sda'] as const;
 const TIMEOUT_MS = 240_000;
 const machine = await findMachine();
@@ -59,7 +59,7 @@ describeOn(machine, 'Linux on our disk, saved and restored', ({ images, V86 }) =
       };
       const random = (at: number) =>
         NAMES.map((name) => {
-          const options = `bs=64k count=8 seek=${at} conv=fsync,notrunc`;
+          const options = `bs=16k count=8 seek=${at} conv=fsync,notrunc`;
           return `dd if=/dev/urandom of=/dev/${name} ${options} 2>/dev/null`;
         }).join('; ');
       const expectOther = (now: readonly string[], than: readonly string[]) => {

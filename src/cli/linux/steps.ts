@@ -12,6 +12,8 @@ export interface Scene {
   readonly guest: Guest;
   /** The disk's name in the guest: `vda`, `sda`. */
   readonly disk: string;
+  /** Files of 1 MiB to put on the disk, which is at least half as large again. Default: 10. */
+  readonly files?: number;
   /** SHA-256 of the whole disk as the host reads it, in hexadecimal. */
   hostSha256(): string | Promise<string>;
 }
@@ -47,31 +49,32 @@ export const FILE_SYSTEM_STEPS: readonly Step[] = [
   {
     title: 'makes a file system and mounts it',
     async run({ guest, disk }) {
+      await guest.ask('load ext4');
       await guest.ask(`mke2fs -F -b 4096 /dev/${disk}`);
       await guest.ask(`mount -t ext4 /dev/${disk} ${MOUNT}`);
       return guest.ask(`df -h ${MOUNT} | tail -1`);
     },
   },
   {
-    title: 'writes 10 MiB of random files',
-    async run({ guest }) {
+    title: 'writes files of random bytes',
+    async run({ guest, files = FILES }) {
       const write = `dd if=/dev/urandom of=${MOUNT}/file$n bs=64k count=16 2>/dev/null`;
-      await guest.ask(`for n in $(seq ${FILES}); do ${write} || exit 1; done; sync`);
+      await guest.ask(`for n in $(seq ${files}); do ${write} || exit 1; done; sync`);
       await guest.ask(`sha256sum ${MOUNT}/file* >${SUMS}`);
       const sum = "awk '{ bytes += $5 } END { print bytes }'";
       const bytes = await guest.ask(`ls -l ${MOUNT}/file* | ${sum}`);
-      if (Number(bytes) !== FILES << 20) throw new Error(`the files have ${bytes} bytes`);
-      return `${bytes} bytes in ${FILES} files`;
+      if (Number(bytes) !== files << 20) throw new Error(`the files have ${bytes} bytes`);
+      return `${bytes} bytes in ${files} files`;
     },
   },
   {
     title: 'finds them unchanged after a remount',
-    async run({ guest, disk }) {
+    async run({ guest, disk, files = FILES }) {
       // Unmounting drops the cached pages, so that what is checked comes from the disk.
       await guest.ask(`umount ${MOUNT} && mount -t ext4 /dev/${disk} ${MOUNT}`);
       const report = await guest.ask(`sha256sum -c ${SUMS}`);
       const unchanged = report.match(/: OK$/gm)?.length ?? 0;
-      if (unchanged !== FILES) throw new Error(report);
+      if (unchanged !== files) throw new Error(report);
       return `${unchanged} SHA-256 sums agree`;
     },
   },
