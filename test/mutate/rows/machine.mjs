@@ -189,7 +189,9 @@ export const machine = [
   {
     name: 'machine/a disk that is closed forgets a flush that waits for it',
     breaks: ['block/backend', '[...this.#flushing, this.#host?.io.end()]', 'this.#flushing'],
-    noticed: { ['block/backend.test.ts']: 'VM-1 a request of the host that waits at a closed gate' },
+    noticed: {
+      ['block/backend.test.ts']: 'VM-1 a request of the host that waits at a closed gate',
+    },
   },
   {
     name: 'machine/a disk that is to be closed refuses to be flushed',
