@@ -65,6 +65,8 @@ export async function checkSlot(slot) {
   const { load, backend, device, rig } = slot;
   await load.finish();
   expectThat(load.issued === load.completed + load.droppedCount, 'a request has no end');
+  // A thread tells the driver of its last request before that has left the gate (BB-2).
+  for (let i = 0; i < PATIENCE && backend.inFlight !== 0; i++) await delay(2);
   expectThat(backend.inFlight === 0, `in flight: ${backend.inFlight}`);
   for (const { queue, index } of device.queueConfigs) {
     const inuse = rig.core.u32[(queue + QUEUE_INUSE) >>> 2];
