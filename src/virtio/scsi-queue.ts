@@ -10,7 +10,7 @@ import { OP_READ, OP_WRITE } from '../block/driver.ts';
 import type { BackendLane } from '../block/lane.ts';
 import type { Core } from '../engine/core.ts';
 import { PLAIN_WRITE, POP_STALLED } from '../engine/engine.ts';
-import { QUEUE_BATCH, SCSI_BUS_SIZES } from '../layout.ts';
+import { QUEUE_BATCH, QUEUE_CAPACITY, SCSI_BUS_SIZES } from '../layout.ts';
 import type { CommandMatch, MaybeLater } from '../scsi/bus-messages.ts';
 import type { CommandSource, ScsiHome } from '../scsi/home.ts';
 import type { ScsiUnit } from '../scsi/unit.ts';
@@ -37,6 +37,8 @@ export class ScsiQueue extends RingQueue implements CommandSource {
   /** Index of QUEUE_BATCH's first word, and of SCSI_BUS_SIZES. */
   readonly #batch: number;
   readonly #sizes: number;
+  /** Room for the heads of a batch. */
+  readonly #others: Uint32Array;
   /** Lanes whose gate this batch has passed. */
   readonly #plugged: BackendLane[] = [];
 
@@ -58,6 +60,7 @@ export class ScsiQueue extends RingQueue implements CommandSource {
     this.#rows = new PlainTable(core, config.queue);
     this.#batch = records.u32[(config.queue + QUEUE_BATCH) >>> 2]! >>> 2;
     this.#sizes = (config.bus + SCSI_BUS_SIZES) >>> 2;
+    this.#others = new Uint32Array(records.u32[(config.queue + QUEUE_CAPACITY) >>> 2]!);
     this.begun('scsi-queue', this.#commands);
     home.sources.add(this);
   }
@@ -115,15 +118,40 @@ export class ScsiQueue extends RingQueue implements CommandSource {
 
   #handleHeads(count: number, cdbSize: number): void {
     const records = this.#records;
+    let mixed = false;
     for (let at = 0; at < count; ) {
       const word = records.lunWord(records.u32[this.#batch + at]!);
       const unit = cdbSize >= CDB_PLAIN ? this.#plainUnit(word) : null;
       if (unit) {
+        if (mixed) this.#bringForward(word, at, count);
         at += this.#transfer(unit, word, at, count, cdbSize);
-        if (at === count || records.lunWord(records.u32[this.#batch + at]!) !== word) continue;
+        if (at === count) return;
+        if (records.lunWord(records.u32[this.#batch + at]!) !== word) {
+          mixed = true;
+          continue;
+        }
       }
       this.#commands.start(records.u32[this.#batch + at++]!, cdbSize);
     }
+  }
+
+  /**
+   * Has the commands for one address follow each other in QUEUE_BATCH[at .. count), so that they go
+   * to their unit together. Each unit is given its own in the driver's order; there is no order
+   * among units, whose task sets are their own (SAM-5).
+   */
+  #bringForward(word: number, at: number, count: number): void {
+    const records = this.#records;
+    const { u32 } = records;
+    const others = this.#others;
+    let own = this.#batch + at;
+    let left = 0;
+    for (let i = own; i < this.#batch + count; i++) {
+      const head = u32[i]!;
+      if (records.lunWord(head) === word) u32[own++] = head;
+      else others[left++] = head;
+    }
+    for (let i = 0; i < left; i++) u32[own + i] = others[i]!;
   }
 
   /** The unit whose reads and writes may go straight to the lane, if that is so. */

@@ -37,6 +37,18 @@ class RowDisk extends ProbeDriver {
   }
 }
 
+/** Does nothing, and writes down what comes by the rows of a table. */
+class RowLog extends ProbeDriver {
+  readonly batches: string[] = [];
+
+  submitAll(op: number, { count, offsets, lengths, results }: RequestTable): number {
+    const places = Array.from(offsets.subarray(0, count), (offset) => offset / 512);
+    this.batches.push(`${op === OP_READ ? 'read' : 'write'} ${places.join(' ')}`);
+    for (let i = 0; i < count; i++) results[i] = lengths[i]!;
+    return count;
+  }
+}
+
 describe.each(transports)('commands behind %s', (transport) => {
   for (const engine of engines) {
     for (const place of places) {
@@ -173,6 +185,30 @@ describe.each(engines)('commands, %s', (engine) => {
     const read = await guest.command(UNIT, transfer10(false, 0, 1), { dataIn: 512 });
     expect([read.status, ...senseOf(read)]).toEqual([CHECK_CONDITION, 0xb, 0, 6]);
     expect([driver.rows, driver.take().length]).toEqual([1, 0]);
+  });
+
+  it('commands of a batch go to each LUN together, in their order', async () => {
+    const rig = await ScsiRig.open({ engine });
+    const disks = [0, 1, 2].map(() => new RowLog(1 << 20));
+    for (const [lun, disk] of disks.entries()) await rig.plug({ 'scsi-id': 0, lun, disk });
+    const guest = await rig.start();
+    const ask = (lun: number, kind: string, lba: number) => {
+      const data = kind === 'write' ? { dataOut: pattern(512) } : { dataIn: 512 };
+      const cdb = transfer10(kind === 'write', lba, 1);
+      return kind === 'ready'
+        ? guest.command(scsiLun(0, lun), TEST_UNIT_READY)
+        : guest.command(scsiLun(0, lun), cdb, data);
+    };
+    const kinds = ['read', 'read', 'write', 'ready', 'write', 'read'];
+    const answers = await guest.together(() =>
+      kinds.flatMap((kind, i) => [2, 0, 1, 0].map((lun, j) => ask(lun, kind, 100 * i + 10 * j))),
+    );
+    expect(answers.map(({ status }) => status)).toEqual(answers.map(() => GOOD));
+    expect(disks.map(({ batches }) => batches)).toEqual([
+      ['read 10 30 110 130', 'write 210 230', 'write 410 430', 'read 510 530'],
+      ['read 20 120', 'write 220', 'write 420', 'read 520'],
+      ['read 0', 'read 100', 'write 200', 'write 400', 'read 500'],
+    ]);
   });
 
   it('several LUNs in one batch, some of which are not plain, are each answered', async () => {
