@@ -57,6 +57,8 @@ export class BlockBackend extends BackendRoot implements LaneSetOwner {
   #woken: BottomHalf | null = null;
   #host: { lane: BackendLane; io: HostIo } | null = null;
   readonly #flushing = new Set<Promise<void>>();
+  /** Lanes that are there for a flush. */
+  #flushLanes = 0;
   #closed: Promise<void> | null = null;
   /** `close` has got so far that nothing more is asked of the disk. */
   #ending = false;
@@ -272,16 +274,24 @@ export class BlockBackend extends BackendRoot implements LaneSetOwner {
   async flush(): Promise<void> {
     if (this.#ending) throw new Error('the backend is closed');
     if (this.word(BACKEND_FLAGS) & BACKEND_F_NO_MEDIUM) return;
-    if (this.#host) return this.#host.io.flush();
-    // Not for good: a disk that threads serve need not share it with this one. One that is to be
-    // closed may have to wait for its turn, and is flushed meanwhile if the machine stops.
-    const lane = this.lanes.open(this.context);
-    const flushing: Promise<void> = new HostIo(lane).flush().finally(() => {
-      this.#flushing.delete(flushing); // as long in it as the lane is open: `close` counts both
-      lane.close();
-    });
+    // A disk that is to be closed may have to wait for its turn: if the machine stops meanwhile
+    // it is flushed as any other.
+    const flushing: Promise<void> = this.#flush().finally(() => this.#flushing.delete(flushing));
     this.#flushing.add(flushing);
     await flushing;
+  }
+
+  async #flush(): Promise<void> {
+    if (this.#host) return new HostIo(this.#host.lane).flush();
+    // Not for good: a disk that threads serve need not share it with this one.
+    const lane = this.lanes.open(this.context);
+    this.#flushLanes += 1;
+    try {
+      await new HostIo(lane).flush();
+    } finally {
+      this.#flushLanes -= 1;
+      lane.close();
+    }
   }
 
   // ---- The rest -------------------------------------------------------------------------------
@@ -299,20 +309,35 @@ export class BlockBackend extends BackendRoot implements LaneSetOwner {
 
   /**
    * Waits for what is in flight and closes the disk. All lanes are closed by then, but for those of
-   * flushes: a machine that stops may be at it. The host's own requests come to their end first, so
-   * a drained section that one of them waits for has to be over some day.
+   * flushes: a machine that stops may be at it. The host's own requests come to their end first,
+   * and no new ones are taken. Do not wait for this inside a drained section of the disk at whose
+   * gate one of them waits.
    */
   async close(): Promise<void> {
-    const others = this.lanes.size - (this.#host ? 1 : 0) - this.#flushing.size;
+    const others = this.lanes.size - (this.#host ? 1 : 0) - this.#flushLanes;
     if (others > 0) throw new Error(`the backend still has ${others} lanes`);
-    this.#closed ??= exclusive(this.core, () => this.#close());
+    this.#host?.io.end();
+    this.#closed ??= this.#end();
     await this.#closed;
   }
 
-  async #close(): Promise<void> {
+  async #end(): Promise<void> {
+    do {
+      // Before its turn: the section that they wait for may need a turn itself.
+      while (this.#asked) await Promise.allSettled([...this.#flushing, this.#host?.io.settled()]);
+    } while (!(await exclusive(this.core, () => this.#close())));
+  }
+
+  /** Does the host wait for something? Not even a closed disk may keep it from its end. */
+  get #asked(): boolean {
+    return this.#flushing.size > 0 || (this.#host?.io.busy ?? false);
+  }
+
+  /** False, and nothing has happened: something was asked for while this waited for its turn. */
+  async #close(): Promise<boolean> {
+    if (this.#asked) return false;
     this.#leaveMachine();
     this.#ending = true;
-    await Promise.allSettled([...this.#flushing, this.#host?.io.end()]); // they need an open gate
     this.drainedBegin();
     await this.idle();
     this.setDevOps(null);
@@ -325,6 +350,7 @@ export class BlockBackend extends BackendRoot implements LaneSetOwner {
     } finally {
       this.#freeWords();
     }
+    return true;
   }
 
   #freeWords(): void {

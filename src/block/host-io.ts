@@ -68,10 +68,19 @@ export class HostIo {
     return this.#perform({ op: OP_WRITE_ZEROES, offset, length, flags }, options);
   }
 
-  /** For the backend that closes: refuses new requests; resolves when all others have ended. */
-  async end(): Promise<void> {
-    this.#ended = true;
+  /** For the backend, as the next two. Has something been asked for that has not ended? */
+  get busy(): boolean {
+    return this.#asked.size > 0;
+  }
+
+  /** Resolves when what has been asked for so far has ended. */
+  async settled(): Promise<void> {
     await Promise.allSettled(this.#asked);
+  }
+
+  /** Refuses requests from now on. */
+  end(): void {
+    this.#ended = true;
   }
 
   async #perform(wanted: Wanted, options?: HostIoOptions): Promise<void> {

@@ -22,6 +22,7 @@ export interface MachineCpu {
 /** A disk, as far as a machine that stops is concerned: a `BlockBackend`. */
 export interface MachineDisk {
   drainedBegin(): void;
+  /** Ends what `drainedBegin` began, also of a disk that has been removed or closed meanwhile. */
   drainedEnd(): void;
   /** Resolves when no request is in flight. */
   idle(): Promise<void>;
@@ -320,8 +321,7 @@ export class Machine {
     try {
       await Promise.all(disks.map((disk) => attempt(errors, () => disk.idle())));
     } finally {
-      // One that was closed meanwhile is gone.
-      for (const disk of disks) if (this.#disks.has(disk)) disk.drainedEnd();
+      for (const disk of disks) disk.drainedEnd();
     }
   }
 

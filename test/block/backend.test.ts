@@ -17,6 +17,7 @@ import {
   BACKEND_LANES,
   BACKEND_WAKE,
 } from '#src/layout';
+import { Machine } from '#src/machine/machine';
 import { ScriptDriver } from './script-driver.ts';
 
 const core = await openCore();
@@ -340,7 +341,7 @@ describe('closing', () => {
       const closing = backend.close();
       expect(await settled(Promise.race([asked, closing]))).toBe(false);
       backend.drainedEnd();
-      for (const late of [read(), io.flush(), backend.flush()]) {
+      for (const late of [read(), io.flush()]) {
         await expect(late).rejects.toThrow('the backend is closed');
       }
       expect(await settled(closing)).toBe(false);
@@ -366,6 +367,71 @@ describe('closing', () => {
     over();
     await Promise.all([change, closing]);
     await expect(backend.flush()).rejects.toThrow('the backend is closed');
+    context.close();
+  });
+
+  it('VM-1 a disk is closed while its machine waits for another one', async () => {
+    const context = new AioContext(core, { sleeper: 'hook' });
+    const machine = new Machine(context);
+    const slow = new ScriptDriver('loop');
+    const [quick, late] = [new ScriptDriver('inline'), slow].map((driver) =>
+      BlockBackend.attach(core, context, driver, { machine }),
+    ) as [BlockBackend, BlockBackend];
+    const before = late.io.read(0, new Uint8Array(512));
+    const stopped = machine.stop();
+    expect(await settled(stopped)).toBe(false);
+    const read = quick.io.read(0, new Uint8Array(512));
+    const closing = quick.close();
+    expect(await settled(Promise.race([stopped, read, closing]))).toBe(false);
+    slow.settle();
+    context.poll();
+    await before;
+    await settled(stopped);
+    context.poll(); // the gate is open again
+    await Promise.all([read, closing]);
+    slow.settle(); // the flush
+    context.poll();
+    await stopped;
+    await late.resize(2 * late.size); // a change of another graph
+    await late.close();
+    machine.close();
+    context.close();
+  });
+
+  it('who waits at the gate of a section lets that change other disks, and is closed after it', async () => {
+    const { context, backend, lane } = setup(new ScriptDriver('inline'));
+    lane.close();
+    const other = BlockBackend.attach(core, context, new ScriptDriver('inline'));
+    let read: Promise<void> | undefined;
+    let closing: Promise<void> | undefined;
+    await backend.drained(async () => {
+      read = backend.io.read(0, new Uint8Array(512));
+      closing = backend.close();
+      await other.resize(2 * other.size);
+    });
+    context.poll();
+    await Promise.all([read, closing]);
+    await other.close();
+    context.close();
+  });
+
+  it('what is asked for while a disk waits for its turn is done before it is closed', async () => {
+    const { context, backend, driver, lane } = setup(new ScriptDriver('inline'));
+    lane.close();
+    let over = () => {};
+    const change = exclusive(core, () => new Promise<void>((resolve) => (over = resolve)));
+    const closing = backend.close();
+    backend.drainedBegin();
+    const late = backend.flush();
+    over();
+    await change;
+    expect(await settled(closing)).toBe(false);
+    expect(driver.closed).toBe(false);
+    await exclusive(core, async () => {}); // nobody else has to wait for it
+    backend.drainedEnd();
+    context.poll();
+    await Promise.all([late, closing]);
+    expect(driver.closed).toBe(true);
     context.close();
   });
 

@@ -187,11 +187,25 @@ export const machine = [
     noticed: { [DEVICE]: 'VM-3 what was taken before the stop is answered before STOP is over' },
   },
   {
-    name: 'machine/a disk that is closed forgets a flush that waits for it',
-    breaks: ['block/backend', '[...this.#flushing, this.#host?.io.end()]', 'this.#flushing'],
+    name: 'machine/a disk that is closed forgets what the host has asked for',
+    breaks: ['block/backend', ' || (this.#host?.io.busy ?? false);', ';'],
     noticed: {
       ['block/backend.test.ts']: 'VM-1 a request of the host that waits at a closed gate',
     },
+  },
+  {
+    name: 'machine/a disk is closed though something was asked for while it waited',
+    breaks: ['block/backend', '    if (this.#asked) return false;\n', ''],
+    noticed: { ['block/backend.test.ts']: 'what is asked for while a disk waits for its turn' },
+  },
+  {
+    name: 'machine/a disk that leaves while it is drained stays closed',
+    breaks: [
+      'machine/machine',
+      'for (const disk of disks) disk.drainedEnd();',
+      'for (const disk of disks) if (this.#disks.has(disk)) disk.drainedEnd();',
+    ],
+    noticed: { ['machine/run-state.test.ts']: 'BB-13 the end of a drained section is told' },
   },
   {
     name: 'machine/a disk that is to be closed refuses to be flushed',

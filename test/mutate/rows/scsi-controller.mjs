@@ -164,16 +164,16 @@ export const scsiController = [
   scsi(
     'scsi/commands of several LUNs go one by one',
     ['virtio/scsi-queue', '        if (mixed) this.#bringForward(word, at, count);\n', ''],
-    { [COMMANDS]: 'commands of a batch go to each LUN together, in their order' },
+    { [COMMANDS]: 'commands of a mixed batch go to each LUN together, in their order' },
   ),
   scsi(
     'scsi/commands of other LUNs are lost from a batch',
     ['virtio/scsi-queue', 'u32[own + i] = others[i]!;', 'others[i] = u32[own + i]!;'],
-    { [COMMANDS]: 'commands of a batch go to each LUN together, in their order' },
+    { [COMMANDS]: 'commands of a mixed batch go to each LUN together, in their order' },
   ),
   scsi(
     'scsi/a disk that is being flushed cannot be closed',
-    ['block/backend', ' - this.#flushing.size;', ';'],
+    ['block/backend', ' - this.#flushLanes;', ';'],
     { ['block/backend.test.ts']: 'VM-1 close amid the flush of a machine that stops' },
   ),
 ];
