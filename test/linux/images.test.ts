@@ -142,12 +142,12 @@ describeOn(machine, 'filled cache', () => {
 
   it.runIf(existsSync('/usr/bin/xz'))('unpacks for itself where it cannot keep it', async () => {
     const guest = copyOfCache();
-    mkdirSync(join(folder, `cache/lock.${process.pid}`)); // nobody gets the lock
+    mkdirSync(join(guest, 'vmlinux/in the way'), { recursive: true });
     const packed = readFileSync(join(guest, 'vmlinuz'));
     const { kernel, log } = await kernelAndLog();
-    expect(log).toEqual([expect.stringMatching(/^the unpacked kernel is not kept: EISDIR/)]);
+    expect(log).toEqual([expect.stringMatching(/^the unpacked kernel is not kept: E/)]);
     expect(kernel.length).toBeGreaterThan(packed.length);
-    expect(readdirSync(guest)).not.toContain('vmlinux');
+    expect(readdirSync(join(folder, 'cache'))).toEqual(['guest']);
   });
 
   it('has the kernel as it came where there is no xz, and says so', async () => {

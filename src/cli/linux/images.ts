@@ -105,7 +105,10 @@ async function kernelIn(guest: string, log: (line: string) => void): Promise<Arr
     log(`${elf}: the kernel unpacks itself, at each boot`);
     return exactBuffer(bzImage);
   }
-  const kept = withLock(join(guest, '../lock'), () => record(guest, UNPACKED_KERNEL, elf));
+  const kept = withLock(join(guest, '../lock'), async () => {
+    const now = await readFile(join(guest, 'vmlinuz')); // somebody may have fetched a newer one
+    if (now.equals(bzImage)) await record(guest, UNPACKED_KERNEL, elf);
+  });
   await kept.catch((error) => log(`the unpacked kernel is not kept: ${(error as Error).message}`));
   return flatKernel(bzImage, elf).buffer;
 }
@@ -239,10 +242,12 @@ async function isRecorded(guest: string, names: readonly string[]): Promise<bool
 }
 
 const LOCK_POLL_MS = 200;
+/** Locks that this process has asked for. */
+let locks = 0;
 
 /** Runs `work` while no other process does: the lock is a file that holds its owner's pid. */
 async function withLock<T>(lock: string, work: () => Promise<T>): Promise<T> {
-  const signed = `${lock}.${process.pid}`;
+  const signed = `${lock}.${process.pid}.${locks++}`;
   await writeFile(signed, String(process.pid));
   try {
     while (!(await hasLinked(signed, lock))) {
