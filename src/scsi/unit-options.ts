@@ -122,7 +122,7 @@ export function readScsiUnitOptions(
   const serial = text(options, 'serial', '', SERIAL_MAX);
   const id = serial.slice(0, SERIAL_IN_DEVICE_ID) || asciiOf(backend.name);
   const logical = logicalBlockSize(type, backend, options);
-  const { physical_block_size: physical = logical } = options;
+  const physical = options.physical_block_size ?? logical;
   return {
     type,
     id: idOption(options.id),

@@ -158,9 +158,9 @@ export function readBlkOptions(
   checkDrive(core, backend);
   checkNames(options, NAMES);
   const queueSize = queueSizeOption('queue-size', options['queue-size'] ?? 256);
-  const { logical_block_size: logical = ownBlockSize(core, backend) } = options;
+  const logical = options.logical_block_size ?? ownBlockSize(core, backend);
   const logicalBlockSize = logicalBlockSizeOption(logical, backend.alignment);
-  const { physical_block_size: physical = logicalBlockSize } = options;
+  const physical = options.physical_block_size ?? logicalBlockSize;
   const { 'num-queues': queues = 1, vcpus = 1 } = options;
   const numQueues = queuesOption('num-queues', queues, vcpus);
   const threads = threadsOption(options, numQueues);

@@ -137,8 +137,8 @@ export class ScsiQueue extends RingQueue implements CommandSource {
 
   /**
    * Has the commands for one address follow each other in QUEUE_BATCH[at .. count), so that they go
-   * to their unit together. Each unit is given its own in the driver's order; there is no order
-   * among units, whose task sets are their own (SAM-5).
+   * to their unit together. Those for an address stay in the driver's order; there is none among
+   * units, whose task sets are their own (SAM-5).
    */
   #bringForward(word: number, at: number, count: number): void {
     const records = this.#records;

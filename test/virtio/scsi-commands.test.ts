@@ -187,7 +187,7 @@ describe.each(engines)('commands, %s', (engine) => {
     expect([driver.rows, driver.take().length]).toEqual([1, 0]);
   });
 
-  it('commands of a batch go to each LUN together, in their order', async () => {
+  it('commands of a mixed batch go to each LUN together, in their order', async () => {
     const rig = await ScsiRig.open({ engine });
     const disks = [0, 1, 2].map(() => new RowLog(1 << 20));
     for (const [lun, disk] of disks.entries()) await rig.plug({ 'scsi-id': 0, lun, disk });
