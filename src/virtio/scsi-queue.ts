@@ -118,18 +118,15 @@ export class ScsiQueue extends RingQueue implements CommandSource {
 
   #handleHeads(count: number, cdbSize: number): void {
     const records = this.#records;
-    let mixed = false;
+    let last = records.lunWord(records.u32[this.#batch]!);
     for (let at = 0; at < count; ) {
       const word = records.lunWord(records.u32[this.#batch + at]!);
       const unit = cdbSize >= CDB_PLAIN ? this.#plainUnit(word) : null;
       if (unit) {
-        if (mixed) this.#bringForward(word, at, count);
+        if (word !== last) this.#bringForward(word, at, count);
+        last = word;
         at += this.#transfer(unit, word, at, count, cdbSize);
-        if (at === count) return;
-        if (records.lunWord(records.u32[this.#batch + at]!) !== word) {
-          mixed = true;
-          continue;
-        }
+        if (at === count || records.lunWord(records.u32[this.#batch + at]!) !== word) continue;
       }
       this.#commands.start(records.u32[this.#batch + at++]!, cdbSize);
     }

@@ -163,7 +163,7 @@ export const scsiController = [
   ),
   scsi(
     'scsi/commands of several LUNs go one by one',
-    ['virtio/scsi-queue', '        if (mixed) this.#bringForward(word, at, count);\n', ''],
+    ['virtio/scsi-queue', '        if (word !== last) this.#bringForward(word, at, count);\n', ''],
     { [COMMANDS]: 'commands of a mixed batch go to each LUN together, in their order' },
   ),
   scsi(
