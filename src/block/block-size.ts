@@ -25,8 +25,11 @@ export function physicalBlockSizeOption(size: number, logical: number): number {
   throw new OptionError('physical_block_size', size, allowed);
 }
 
+export function isPowerOfTwo(value: number): boolean {
+  return Number.isSafeInteger(value) && value > 0 && Number.isInteger(Math.log2(value));
+}
+
 function checkBlockSize(option: string, size: number): void {
-  const powerOfTwo = Number.isSafeInteger(size) && Number.isInteger(Math.log2(size));
-  if (powerOfTwo && size >= SECTOR_SIZE && size <= BLOCK_SIZE_MAX) return;
+  if (isPowerOfTwo(size) && size >= SECTOR_SIZE && size <= BLOCK_SIZE_MAX) return;
   throw new OptionError(option, size, `powers of two from ${SECTOR_SIZE} to ${BLOCK_SIZE_MAX}`);
 }

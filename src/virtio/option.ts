@@ -1,5 +1,6 @@
 /** Readers of options in QEMU's words. What is wrong throws an `OptionError` that names it. */
 
+import { isPowerOfTwo } from '../block/block-size.ts';
 import { OptionError } from '../block/error.ts';
 import { VIRTQUEUE_MAX_SIZE } from '../spec.ts';
 import type { GuestWriteListener } from './guest-write.ts';
@@ -45,10 +46,6 @@ export function choice<T extends string>(option: string, value: T, allowed: read
 export function listener(value: GuestWriteListener | undefined): GuestWriteListener | null {
   if (value === undefined || typeof value === 'function') return value ?? null;
   throw new OptionError('onGuestWrite', value, 'functions');
-}
-
-export function isPowerOfTwo(value: number): boolean {
-  return Number.isSafeInteger(value) && value > 0 && Number.isInteger(Math.log2(value));
 }
 
 /** Descriptors of a queue (BL-20). */
