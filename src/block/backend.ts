@@ -282,6 +282,7 @@ export class BlockBackend extends BackendRoot implements LaneSetOwner {
   }
 
   async #flush(): Promise<void> {
+    // Not by `io`, which takes nothing more from the call of `close` on.
     if (this.#host) return new HostIo(this.#host.lane).flush();
     // Not for good: a disk that threads serve need not share it with this one.
     const lane = this.lanes.open(this.context);

@@ -53,6 +53,15 @@ async function settled(promise: Promise<unknown>): Promise<boolean> {
   return over;
 }
 
+/** A disk that is to be closed; until `over` is called, a change of another one has the turn. */
+function closingLater() {
+  const rig = setup(new ScriptDriver('inline'));
+  rig.lane.close();
+  let over = () => {};
+  const change = exclusive(core, () => new Promise<void>((resolve) => (over = resolve)));
+  return { ...rig, change, over: () => over(), closing: rig.backend.close() };
+}
+
 function word(backend: BlockBackend, field: number): number {
   return core.u32[(backend.address + field) >>> 2] as number;
 }
@@ -357,11 +366,7 @@ describe('closing', () => {
   );
 
   it('VM-1 a disk that waits for its turn to be closed is flushed with its machine', async () => {
-    const { context, backend, driver, lane } = setup(new ScriptDriver('inline'));
-    lane.close();
-    let over = () => {};
-    const change = exclusive(core, () => new Promise<void>((resolve) => (over = resolve)));
-    const closing = backend.close();
+    const { context, backend, driver, change, over, closing } = closingLater();
     await backend.flush();
     expect(driver.asked).toHaveLength(1);
     over();
@@ -416,11 +421,7 @@ describe('closing', () => {
   });
 
   it('what is asked for while a disk waits for its turn is done before it is closed', async () => {
-    const { context, backend, driver, lane } = setup(new ScriptDriver('inline'));
-    lane.close();
-    let over = () => {};
-    const change = exclusive(core, () => new Promise<void>((resolve) => (over = resolve)));
-    const closing = backend.close();
+    const { context, backend, driver, change, over, closing } = closingLater();
     backend.drainedBegin();
     const late = backend.flush();
     over();
