@@ -45,7 +45,7 @@ export class ThreadsFileDriver extends FileDriver {
   override submit(request: BlockRequest): number {
     const { op, offset, vector } = request;
     const data = op === OP_READ || op === OP_WRITE;
-    if (data && vector.bytes.buffer !== this.#core.memory.buffer) return -EINVAL;
+    if (data && !this.#core.shows(vector.bytes)) return -EINVAL;
     const address = data ? vector.bytes.byteOffset + (vector.starts[0] as number) : 0;
     const length = data ? (vector.lengths[0] as number) : request.length;
     const flags = this.#flags(request);

@@ -174,7 +174,7 @@ class Piece implements BlockRequest {
     this.#front = front;
     this.request = request;
     this.#whole = whole;
-    this.#inCore = request.vector.bytes.buffer === front.core.memory.buffer;
+    this.#inCore = front.core.shows(request.vector.bytes);
     this.#from = request.offset - (request.offset % unit);
     const most = whole ? Number.POSITIVE_INFINITY : front.slots.slotBytes;
     const end = Math.ceil((request.offset + request.length) / unit) * unit;

@@ -87,6 +87,8 @@ export class Core {
   #u16!: Uint16Array;
   #u32!: Uint32Array;
   #i32!: Int32Array;
+  /** Buffers of the memory of which views were made. */
+  readonly #buffers = new WeakSet<ArrayBuffer | SharedArrayBuffer>();
   #ramBuffer: ArrayBuffer | SharedArrayBuffer | null = null;
   #ramLength = 0;
   #ramU8!: Uint8Array;
@@ -216,8 +218,17 @@ export class Core {
       this.#ramBuffer = buffer;
       this.#ramLength = buffer.byteLength;
       this.#ramU8 = new Uint8Array(buffer);
+      if (this.ram === this.memory) this.#buffers.add(buffer);
     }
     return this.#ramU8;
+  }
+
+  /**
+   * Does `view`, one of ours or a part of one, show core memory? Of a shared memory it may be older
+   * than the last growth, which was another thread's: it shows the same bytes as before.
+   */
+  shows(view: Uint8Array): boolean {
+    return this.#buffers.has(view.buffer);
   }
 
   #refresh(): void {
@@ -225,6 +236,7 @@ export class Core {
     if (buffer === this.#buffer && buffer.byteLength === this.#length) return;
     this.#buffer = buffer;
     this.#length = buffer.byteLength;
+    this.#buffers.add(buffer);
     this.#u8 = new Uint8Array(buffer);
     this.#u16 = new Uint16Array(buffer, 0, this.#length >>> 1);
     this.#u32 = new Uint32Array(buffer, 0, this.#length / 4);

@@ -8,12 +8,14 @@ import { openCore } from '#src/adapter/node';
 import { nodeFiles } from '#src/adapter/node-files';
 import { AioContext } from '#src/aio/context';
 import { BlockBackend } from '#src/block/backend';
-import { type BlockDriver, OP_READ, OP_WRITE, PENDING } from '#src/block/driver';
+import { type BlockDriver, type BlockRequest, OP_READ, OP_WRITE, PENDING } from '#src/block/driver';
 import { driverSuite } from '#src/block/driver-suite';
 import { BlockError, OptionError } from '#src/block/error';
 import { type FileHost, fileDriver } from '#src/block/file';
+import { SegmentVector } from '#src/block/io-vector';
 import { openDriver, registerDriver } from '#src/block/registry';
 import type { Core } from '#src/engine/core';
+import { EINVAL } from '#src/spec';
 import { bytes, make } from '../block/rig.ts';
 import { MIB, SecondThread } from '../block/second-thread.ts';
 import { until } from './threads.ts';
@@ -138,6 +140,36 @@ describe('aio=threads', () => {
     await expect(backend.io.read(0, new Uint8Array(512))).rejects.toMatchObject({ code: 'EBADF' });
     fd.fd = real;
     await backend.io.read(0, new Uint8Array(512));
+    await backend.close();
+    context.close();
+  });
+
+  it('takes a view that is older than a growth of the memory, but no memory of others', async () => {
+    const { core, context, backend } = await open(image(bytes(512, 9)));
+    const address = core.allocate(512);
+    const { u8 } = core; // and now another thread grows it
+    core.memory.grow(1);
+    expect(u8.buffer).not.toBe(core.memory.buffer);
+    const read = (view: Uint8Array, start: number) =>
+      new Promise<number>((settle) => {
+        const vector = new SegmentVector();
+        vector.reset(view);
+        vector.append(start, 512);
+        const request: BlockRequest = {
+          op: OP_READ,
+          offset: 0,
+          length: 512,
+          flags: 0,
+          vector,
+          settle,
+        };
+        const result = backend.driver.submit(request);
+        if (result !== PENDING) settle(result);
+      });
+    expect(await read(u8, address)).toBe(512);
+    expect(core.u8.slice(address, address + 512)).toEqual(bytes(512, 9));
+    expect(await read(new Uint8Array(512), 0)).toBe(-EINVAL);
+    core.free(address);
     await backend.close();
     context.close();
   });
