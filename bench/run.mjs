@@ -4,7 +4,7 @@
  *   npm run bench -- --against DIR   compare with the build of another checkout, round by round:
  *                                    ring, device, bottom-half and end-to-end cases
  *   npm run bench -- --json FILE     also write all results
- *   npm run bench -- --only ring     cases whose name contains `ring`
+ *   npm run bench -- --only ring     cases whose name contains `ring`; several parts: ring,scsi
  *   npm run bench -- --rounds 30     rounds per case (default 15)
  *   npm run bench -- --turn 50       ms of a contestant's turn where threads are compared (25)
  *   npm run bench -- --warm 10       turns of each before, until all is compiled (120)
@@ -61,7 +61,8 @@ function options() {
     console.error(`--${name}: '${values[name]}' is not allowed; allowed: ${allowed}`);
     process.exit(2);
   }
-  return { ...values, ...numbers, wanted: (name) => name.includes(values.only) };
+  const parts = values.only.split(',');
+  return { ...values, ...numbers, wanted: (name) => parts.some((part) => name.includes(part)) };
 }
 
 /** Large figures need no digits behind the point, small ones do. */
