@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
@@ -20,6 +21,15 @@ const LONG = [
   'test/engine/**/*.test.ts',
   'test/scsi/**/*.test.ts',
 ];
+/** They put modules of the build in the place of others, or load them anew. */
+const MOCKED = [
+  'test/adapter/web.test.ts',
+  'test/engine/steps.test.ts',
+  'test/explore/same-steps.test.ts',
+];
+const BUILD = fileURLToPath(new URL('build/', import.meta.url)).replace(/[^\w/]/g, '\\$&');
+/** The build is run as it ships, by Node itself: vitest transforms and loads the tests alone. */
+const AS_IT_SHIPS = { deps: { external: [new RegExp(`^${BUILD}`)] } };
 const NEVER = ['test/matrix/node_modules/**', 'node_modules/**', 'build/**'];
 
 /** Two at a time, and the long ones, which wait for nobody, before the others. */
@@ -44,7 +54,8 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: [...NEVER, ...THREADS, ...LONG],
+          exclude: [...NEVER, ...THREADS, ...LONG, ...MOCKED],
+          server: AS_IT_SHIPS,
           maxWorkers: 2,
         },
       },
@@ -53,16 +64,19 @@ export default defineConfig({
         test: {
           name: 'long',
           include: LONG,
-          exclude: NEVER,
+          exclude: [...NEVER, ...MOCKED],
+          server: AS_IT_SHIPS,
           maxWorkers: 2,
         },
       },
+      { extends: true, test: { name: 'mocked', include: MOCKED, maxWorkers: 2 } },
       {
         extends: true,
         test: {
           name: 'threads',
           include: THREADS,
           exclude: [...NEVER, ...PATIENT],
+          server: AS_IT_SHIPS,
           maxWorkers: 1,
           sequence: { groupOrder: 1 },
         },

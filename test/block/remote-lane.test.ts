@@ -341,7 +341,7 @@ describe('drivers of users', () => {
   it('a module that is not there, or opens nothing, is refused', async () => {
     const missing = twoThreads({ driver: 'mine', module: `${module}x` });
     await expect(missing).rejects.toMatchObject({ code: 'ENOENT', operation: 'open' });
-    const nothing = twoThreads({ driver: 'mine', module: new URL('./files.ts', module).href });
+    const nothing = twoThreads({ driver: 'mine', module: 'data:text/javascript,export {}' });
     await expect(nothing).rejects.toBeInstanceOf(OptionError);
   });
 });
