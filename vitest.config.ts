@@ -20,6 +20,7 @@ const LONG = [
   'test/device/**/*.test.ts',
   'test/engine/**/*.test.ts',
   'test/scsi/**/*.test.ts',
+  'test/matrix/**/*.test.ts',
 ];
 /** They put modules of the build in the place of others, or load them anew. */
 const MOCKED = [
