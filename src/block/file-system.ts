@@ -34,6 +34,8 @@ export interface FileSystem {
     readonly O_CREAT: number;
     /** Missing where the system has no such flag. */
     readonly O_DIRECT?: number;
+    /** Reads leave the time of the last access as it is; missing as above. */
+    readonly O_NOATIME?: number;
   };
   openSync(path: string, flags: number, mode?: number): number;
   closeSync(fd: number): void;

@@ -31,6 +31,8 @@ export interface Range {
 /** Zeroes to write, and the unit in which holes are made. */
 const ZERO_PAGES = 16;
 const HOLE = 4096;
+/** Of a file that is made: who may read and write it, before umask. */
+const MODE = 0o666;
 
 export class OpenFile {
   readonly host: FileHost;
@@ -173,9 +175,23 @@ function openFd(host: FileHost, options: OpenFileOptions): number {
   const access = options.readOnly ? O_RDONLY : O_RDWR;
   const flags = access | (options.create ? O_CREAT : 0) | (options.direct ? (O_DIRECT ?? 0) : 0);
   try {
-    return host.fs.openSync(options.filename, flags, 0o666);
+    return openQuietly(host, options.filename, flags);
   } catch (thrown) {
     throw asOpenError(thrown);
+  }
+}
+
+/**
+ * With O_NOATIME, without which each read asks whether the time of the last access is due: 4 % of a
+ * cached read of 4 KiB. Only the owner of a file may do that: to others the system says EPERM.
+ */
+function openQuietly({ fs }: FileHost, filename: string, flags: number): number {
+  const { O_NOATIME = 0 } = fs.constants;
+  try {
+    return fs.openSync(filename, flags | O_NOATIME, MODE);
+  } catch (thrown) {
+    if (O_NOATIME === 0 || errnoOfThrown(thrown) !== -EPERM) throw thrown;
+    return fs.openSync(filename, flags, MODE);
   }
 }
 

@@ -108,6 +108,68 @@ describe('file disk: opening', () => {
     expect(() => open({ filename, direct: true }, { constants })).toThrow('no O_DIRECT');
   });
 
+  it('reading leaves the time of the last access as it is', () => {
+    const filename = image(4096);
+    fs.utimesSync(filename, 1000, 2000); // older than the last change: a read is due to update it
+    const driver = open({ filename }) as SyncFileDriver;
+    const vector = new SegmentVector();
+    vector.reset(new Uint8Array(512));
+    vector.append(0, 512);
+    const settle = () => {};
+    expect(driver.submit({ op: OP_READ, offset: 0, length: 512, flags: 0, vector, settle })).toBe(
+      512,
+    );
+    expect(fs.statSync(filename).atimeMs).toBe(1_000_000);
+    driver.close();
+  });
+
+  describe('O_NOATIME', () => {
+    const O_NOATIME = 0x40000;
+    const withFlag = { ...fs.constants, O_NOATIME } as FileSystem['constants'];
+
+    /** Opens a file on a host that answers as `refuse` says; the flags it was asked with. */
+    function asked(constants: FileSystem['constants'], refuse: (flags: number) => string | null) {
+      const flags: number[] = [];
+      const openSync = (path: string, given: number) => {
+        flags.push(given & O_NOATIME);
+        const code = refuse(given);
+        if (code) throw Object.assign(new Error(code), { code });
+        return fs.openSync(path, given & ~O_NOATIME);
+      };
+      const opened = () => open({ filename: image(512) }, { constants, openSync }).close();
+      return { flags, opened };
+    }
+
+    it('is asked for where there is such a flag', () => {
+      const { flags, opened } = asked(withFlag, () => null);
+      opened();
+      expect(flags).toEqual([O_NOATIME]);
+      const { O_NOATIME: _, ...without } = withFlag;
+      const bare = asked(without, () => null);
+      bare.opened();
+      expect(bare.flags).toEqual([0]);
+    });
+
+    it('is done without if the file is somebody else’s', () => {
+      const { flags, opened } = asked(withFlag, (given) => (given & O_NOATIME ? 'EPERM' : null));
+      opened();
+      expect(flags).toEqual([O_NOATIME, 0]);
+    });
+
+    it('is no reason to ask twice if the file cannot be opened', () => {
+      const missing = asked(withFlag, () => 'ENOENT');
+      expect(missing.opened).toThrow(expect.objectContaining({ code: 'ENOENT' }));
+      expect(missing.flags).toEqual([O_NOATIME]);
+      const sealed = asked(withFlag, () => 'EPERM');
+      expect(sealed.opened).toThrow(expect.objectContaining({ code: 'EPERM' }));
+      expect(sealed.flags).toEqual([O_NOATIME, 0]);
+      const { O_NOATIME: _, ...without } = withFlag;
+      const bare = asked(without, () => 'EPERM');
+      expect(bare.opened).toThrow(expect.objectContaining({ code: 'EPERM' }));
+      expect(bare.flags).toEqual([0]);
+    });
+  });
+
   it('read-only opens read-only, and says so', async () => {
     const filename = image(4096);
     let flags = -1;
@@ -116,7 +178,7 @@ describe('file disk: opening', () => {
       return fs.openSync(path, given);
     };
     const driver = open({ filename, readonly: 'on' }, { openSync });
-    expect([flags, driver.readOnly]).toEqual([fs.constants.O_RDONLY, true]);
+    expect([flags & 3, driver.readOnly]).toEqual([fs.constants.O_RDONLY, true]);
     expect(driver.truncate(512)).toBe(-1);
     const disk = await backend(driver);
     await expect(disk.io.write(0, new Uint8Array(512))).rejects.toMatchObject({ code: 'EPERM' });

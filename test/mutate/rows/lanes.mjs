@@ -9,6 +9,20 @@ const REMOTE = 'block/remote-lane.test.ts';
 
 export const lanes = [
   {
+    name: 'file/reads mark the time of the last access',
+    breaks: [
+      'block/open-file',
+      'fs.openSync(filename, flags | O_NOATIME, MODE)',
+      'fs.openSync(filename, flags, MODE)',
+    ],
+    noticed: { 'block/file.test.ts': 'reading leaves the time of the last access as it is' },
+  },
+  {
+    name: "file/somebody else's file cannot be opened",
+    breaks: ['block/open-file', 'errnoOfThrown(thrown) !== -EPERM', 'true'],
+    noticed: { 'block/file.test.ts': 'is done without if the file is somebody else’s' },
+  },
+  {
     name: 'lane/out of the gate before the callback',
     breaks: [
       'block/lane',
