@@ -224,11 +224,11 @@ export class Core {
   }
 
   /**
-   * Does `view`, one of ours or a part of one, show core memory? Of a shared memory it may be older
-   * than the last growth, which was another thread's: it shows the same bytes as before.
+   * Does `view` show core memory? Of a shared memory one of ours may be older than the last growth,
+   * which was another thread's: it shows the same bytes as before.
    */
   shows(view: Uint8Array): boolean {
-    return this.#buffers.has(view.buffer);
+    return this.#buffers.has(view.buffer) || view.buffer === this.memory.buffer;
   }
 
   #refresh(): void {

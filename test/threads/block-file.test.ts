@@ -166,6 +166,8 @@ describe('aio=threads', () => {
         const result = backend.driver.submit(request);
         if (result !== PENDING) settle(result);
       });
+    expect(await read(new Uint8Array(core.memory.buffer), address)).toBe(512);
+    core.u8.fill(0, address, address + 512);
     expect(await read(u8, address)).toBe(512);
     expect(core.u8.slice(address, address + 512)).toEqual(bytes(512, 9));
     expect(await read(new Uint8Array(512), 0)).toBe(-EINVAL);
