@@ -139,7 +139,6 @@ class Explorer {
   #execute(): Failure | undefined {
     const { arena, start, fine = false } = this.#scene;
     arena.reset();
-    const schedule: string[] = [];
     const execution = new Execution(arena, start(), fine);
     try {
       let sleep = 0;
@@ -153,10 +152,15 @@ class Explorer {
       }
       if (execution.enabled() !== 0) return undefined; // known from here on
       const why = execution.verdict();
-      return why === undefined ? undefined : this.#failed(why, schedule);
+      return why === undefined ? undefined : this.#failed(why);
     } catch (error) {
-      return this.#failed((error as Error).message, schedule);
+      return this.#failed((error as Error).message);
     }
+  }
+
+  #failed(why: string): Failure {
+    const threads = this.#path.map(({ thread }) => thread);
+    return failureOf(this.#scene, why, threads);
   }
 
   /** A new place. False if there is nothing to be done from here. */
@@ -203,22 +207,23 @@ class Explorer {
     }
     return after;
   }
+}
 
-  /** Runs the failed execution once more, to write down what was done. */
-  #failed(why: string, schedule: string[]): Failure {
-    const { arena, start, fine = false } = this.#scene;
-    arena.reset();
-    try {
-      const execution = new Execution(arena, start(), fine);
-      for (const { thread } of this.#path) {
-        schedule.push(`${execution.names[thread]}: ${execution.describe(thread)}`);
-        execution.advance(thread);
-      }
-    } catch {
-      // The last step is the one that failed.
+/** Runs a failed execution once more, to write down what was done. */
+function failureOf(scene: Scene, why: string, threads: readonly number[]): Failure {
+  const { arena, start, fine = false } = scene;
+  const schedule: string[] = [];
+  arena.reset();
+  try {
+    const execution = new Execution(arena, start(), fine);
+    for (const thread of threads) {
+      schedule.push(`${execution.names[thread]}: ${execution.describe(thread)}`);
+      execution.advance(thread);
     }
-    return { why, schedule };
+  } catch {
+    // The last step is the one that failed.
   }
+  return { why, schedule };
 }
 
 function lowest(mask: number): number {
@@ -245,26 +250,27 @@ export function randomFrom(seed: number): () => number {
 function wander(scene: Scene, random: () => number): { failure?: Failure; steps: number } {
   const { arena, start, fine = false } = scene;
   arena.reset();
-  const schedule: string[] = [];
   const execution = new Execution(arena, start(), fine);
   const patience = random() % 8;
+  const taken: number[] = [];
+  const failed = (why: string) => ({ steps: taken.length, failure: failureOf(scene, why, taken) });
   let thread = 0;
   try {
     for (let enabled = execution.enabled(); enabled !== 0; enabled = execution.enabled()) {
-      if (schedule.length > LONGEST) throw new Error('goes round for ever');
+      if (taken.length > LONGEST) throw new Error('goes round for ever');
       if (!(enabled & (1 << thread)) || random() % 8 >= patience) {
         for (let skip = random() % 32; skip >= 0; ) {
           thread = (thread + 1) % execution.names.length;
           if (enabled & (1 << thread)) skip -= 1;
         }
       }
-      schedule.push(`${execution.names[thread]}: ${execution.describe(thread)}`);
+      taken.push(thread);
       execution.advance(thread);
     }
     const why = execution.verdict();
-    return { steps: schedule.length, ...(why === undefined ? {} : { failure: { why, schedule } }) };
+    return why === undefined ? { steps: taken.length } : failed(why);
   } catch (error) {
-    return { steps: schedule.length, failure: { why: (error as Error).message, schedule } };
+    return failed((error as Error).message);
   }
 }
 

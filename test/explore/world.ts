@@ -79,15 +79,19 @@ export interface ContextOptions {
 
 export class World {
   readonly arena = new Arena();
-  readonly #engine: (thread: number) => ExploredEngine;
+  readonly #make: (thread: number) => ExploredEngine;
+  /** By thread: the same for all executions, since a call leaves nothing behind in them. */
+  readonly #engines = new Map<number, ExploredEngine>();
 
   constructor(make: EngineMaker) {
-    this.#engine = make(this.arena);
+    this.#make = make(this.arena);
   }
 
   /** The engine as one thread calls it; each thread of a program has a number of its own. */
   engine(thread: number): ExploredEngine {
-    return forgetful(this.#engine(thread));
+    let engine = this.#engines.get(thread);
+    if (!engine) this.#engines.set(thread, (engine = forgetful(this.#make(thread))));
+    return engine;
   }
 
   /** Runs a piece of set-up to its end. */
