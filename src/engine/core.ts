@@ -228,7 +228,8 @@ export class Core {
    * which was another thread's: it shows the same bytes as before.
    */
   shows(view: Uint8Array): boolean {
-    return this.#buffers.has(view.buffer) || view.buffer === this.memory.buffer;
+    const { buffer } = view;
+    return buffer === this.memory.buffer || (this.shared && this.#buffers.has(buffer));
   }
 
   #refresh(): void {
