@@ -137,9 +137,7 @@ class Explorer {
   }
 
   #execute(): Failure | undefined {
-    const { arena, start, fine = false } = this.#scene;
-    arena.reset();
-    const execution = new Execution(arena, start(), fine);
+    const execution = begin(this.#scene);
     try {
       let sleep = 0;
       for (let depth = 0; ; depth++) {
@@ -209,13 +207,17 @@ class Explorer {
   }
 }
 
+/** A new execution, in a memory as new. */
+function begin({ arena, start, fine = false }: Scene): Execution {
+  arena.reset();
+  return new Execution(arena, start(), fine);
+}
+
 /** Runs a failed execution once more, to write down what was done. */
 function failureOf(scene: Scene, why: string, threads: readonly number[]): Failure {
-  const { arena, start, fine = false } = scene;
   const schedule: string[] = [];
-  arena.reset();
   try {
-    const execution = new Execution(arena, start(), fine);
+    const execution = begin(scene);
     for (const thread of threads) {
       schedule.push(`${execution.names[thread]}: ${execution.describe(thread)}`);
       execution.advance(thread);
@@ -248,9 +250,7 @@ export function randomFrom(seed: number): () => number {
 
 /** One execution in an order that `random` decides; a thread goes on for a while, more or less. */
 function wander(scene: Scene, random: () => number): { failure?: Failure; steps: number } {
-  const { arena, start, fine = false } = scene;
-  arena.reset();
-  const execution = new Execution(arena, start(), fine);
+  const execution = begin(scene);
   const patience = random() % 8;
   const taken: number[] = [];
   const failed = (why: string) => ({ steps: taken.length, failure: failureOf(scene, why, taken) });
