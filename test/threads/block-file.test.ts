@@ -8,7 +8,8 @@ import { openCore } from '#src/adapter/node';
 import { nodeFiles } from '#src/adapter/node-files';
 import { AioContext } from '#src/aio/context';
 import { BlockBackend } from '#src/block/backend';
-import { type BlockDriver, type BlockRequest, OP_READ, OP_WRITE, PENDING } from '#src/block/driver';
+import { type BlockDriver, OP_READ, OP_WRITE, PENDING } from '#src/block/driver';
+import { DriverClient } from '#src/block/driver-client';
 import { driverSuite } from '#src/block/driver-suite';
 import { BlockError, OptionError } from '#src/block/error';
 import { type FileHost, fileDriver } from '#src/block/file';
@@ -150,22 +151,12 @@ describe('aio=threads', () => {
     const { u8 } = core; // and now another thread grows it
     core.memory.grow(1);
     expect(u8.buffer).not.toBe(core.memory.buffer);
-    const read = (view: Uint8Array, start: number) =>
-      new Promise<number>((settle) => {
-        const vector = new SegmentVector();
-        vector.reset(view);
-        vector.append(start, 512);
-        const request: BlockRequest = {
-          op: OP_READ,
-          offset: 0,
-          length: 512,
-          flags: 0,
-          vector,
-          settle,
-        };
-        const result = backend.driver.submit(request);
-        if (result !== PENDING) settle(result);
-      });
+    const client = new DriverClient(backend.driver);
+    const read = (view: Uint8Array, start: number) => {
+      const vector = new SegmentVector(view);
+      vector.append(start, 512);
+      return client.submit(OP_READ, 0, 512, vector);
+    };
     expect(await read(new Uint8Array(core.memory.buffer), address)).toBe(512);
     core.u8.fill(0, address, address + 512);
     expect(await read(u8, address)).toBe(512);
